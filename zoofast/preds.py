@@ -15,20 +15,21 @@ from fastcore.basics import patch
 from .core import ZooError, atomic_write, plain, nearest
 
 # %% ../nbs/01_preds.ipynb #a7a9c7da
+def _centred(x):
+    with np.errstate(over='ignore'): return (x := np.asarray(x)) - x.max(-1, keepdims=True, initial=-np.inf)
+
 def log_softmax(
     x, # (..., c) logits
 )->np.ndarray: # same shape; float32 stays float32
     "Logarithm of `softmax`, without its underflow"
-    x = np.asarray(x)
-    x = x - x.max(-1, keepdims=True, initial=-np.inf)
+    x = _centred(x)
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 def softmax(
     x, # (..., c) logits
 )->np.ndarray: # same shape, each row sums to 1; a row with NaN is all NaN
     "Probabilities from logits"
-    x = np.asarray(x)
-    e = np.exp(x - x.max(-1, keepdims=True, initial=-np.inf))
+    e = np.exp(_centred(x))
     return e/e.sum(-1, keepdims=True)
 
 # %% ../nbs/01_preds.ipynb #89b661d4
@@ -227,7 +228,7 @@ def _from_csv(path):
     with open(path, 'rb') as f:
         if f.seek(0, 2) and f.seek(-1, 2) and f.read()!=b'\n': raise ValueError('its last line is cut short')
     num = [o for o in names if o=='prob' or o.startswith('logit:')]
-    t = pd.read_csv(path, encoding='utf-8-sig', keep_default_na=False, float_precision='round_trip',
+    t = pd.read_csv(path, encoding='utf-8-sig', keep_default_na=False,
         dtype={o:np.float64 if o in num else str for o in names}, na_values={o:[''] for o in num})
     return t, json.loads(names[-1])
 
