@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ZooError', 'nearest', 'refuse_unknown', 'need', 'atomic_write', 'atomic_folder', 'plain', 'write_json', 'read_json',
            'sha256_file', 'inside', 'in_notebook', 'progress', 'uniforms', 'seed_all', 'fold_ids', 'data_dir',
-           'versions']
+           'versions', 'one_thread']
 
 # %% ../nbs/00_core.ipynb #8d3d481b
 import contextlib, difflib, hashlib, importlib, json, os, random, secrets, shutil, sys
@@ -265,3 +265,10 @@ def versions()->dict: # name -> version; absent packages are left out
     for o in ('numpy', 'torch', 'fastai', 'timm'):
         with contextlib.suppress(metadata.PackageNotFoundError): res[o] = metadata.version(o)
     return res
+
+# %% ../nbs/00_core.ipynb #b018cd4f
+def one_thread(
+    cells=None, # what is to be tested; not looked at
+):
+    "One thread a process, and no network, for all that starts from here"
+    for k,v in dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', WANDB_MODE='offline').items(): os.environ.setdefault(k, v)

@@ -32,6 +32,28 @@ def softmax(
     e = np.exp(_centred(x))
     return e/e.sum(-1, keepdims=True)
 
+# %% ../nbs/01_preds.ipynb #78ddb931
+def _refuse_twice(names, what):
+    twice = pd.Series(names, dtype=object).duplicated().to_numpy()
+    if twice.any(): raise ZooError(f"{what} '{names[twice.argmax()]}' occurs twice.", 'Make them unique.')
+
+def _check_names(p):
+    _refuse_twice(p.ids, 'Id'), _refuse_twice(p.vocab, 'Class')
+    if '' in p.vocab: raise ZooError('A class has an empty name.', 'Empty means unlabelled: name the class.')
+    lost = set(p.errors)-set(p.ids.tolist()) if p.errors else None
+    if lost: raise ZooError(f"An error is recorded for '{min(lost)}', which is not among the ids.", 'Give each failed image a row.')
+
+# %% ../nbs/01_preds.ipynb #0da89a1e
+def _check_numbers(p):
+    n,c = len(p.ids),len(p.vocab)
+    if p.logits.shape!=(n, c): raise ZooError(f'The logits have shape {p.logits.shape}.', f'{n} ids and {c} classes need {(n, c)}.')
+    if p.targs is not None and (p.targs.shape!=(n,) or ((p.targs< -1) | (p.targs>=c)).any()):
+        raise ZooError(f'targs are not {n} numbers from -1 to {c-1}.', 'Set them by name: with_targs().')
+    ok = ~np.isin(p.ids, np.array(list(p.errors), str))
+    if p.errors: p.logits = np.where(ok[:,None], p.logits, np.float32('nan'))
+    bad = np.flatnonzero(~np.isfinite(p.logits).all(1) & ok)
+    if len(bad): raise ZooError(f"Row {bad[0]} ('{p.ids[bad[0]]}') has logits that are not finite.", 'Record it in errors, or look for NaN in the model.')
+
 # %% ../nbs/01_preds.ipynb #89b661d4
 @dataclass(eq=False, repr=False)
 class Preds:
@@ -50,31 +72,11 @@ class Preds:
         _check_names(self), _check_numbers(self)
     def __len__(self): return len(self.ids)
 
-# %% ../nbs/01_preds.ipynb #20f76f39
-def _refuse_twice(names, what):
-    twice = pd.Series(names, dtype=object).duplicated().to_numpy()
-    if twice.any(): raise ZooError(f"{what} '{names[twice.argmax()]}' occurs twice.", 'Make them unique.')
-
-def _check_names(p):
-    _refuse_twice(p.ids, 'Id'), _refuse_twice(p.vocab, 'Class')
-    if '' in p.vocab: raise ZooError('A class has an empty name.', 'Empty means unlabelled: name the class.')
-    lost = set(p.errors)-set(p.ids.tolist()) if p.errors else None
-    if lost: raise ZooError(f"An error is recorded for '{min(lost)}', which is not among the ids.", 'Give each failed image a row.')
-
-def _check_numbers(p):
-    n,c = len(p.ids),len(p.vocab)
-    if p.logits.shape!=(n, c): raise ZooError(f'The logits have shape {p.logits.shape}.', f'{n} ids and {c} classes need {(n, c)}.')
-    if p.targs is not None and (p.targs.shape!=(n,) or ((p.targs< -1) | (p.targs>=c)).any()):
-        raise ZooError(f'targs are not {n} numbers from -1 to {c-1}.', 'Set them by name: with_targs().')
-    if p.errors: p.logits = np.where(p.ok[:,None], p.logits, np.float32('nan'))
-    bad = np.flatnonzero(~np.isfinite(p.logits).all(1) & p.ok)
-    if len(bad): raise ZooError(f"Row {bad[0]} ('{p.ids[bad[0]]}') has logits that are not finite.", 'Record it in errors, or look for NaN in the model.')
-
 # %% ../nbs/01_preds.ipynb #42b0f2c3
 @patch(as_prop=True)
 def ok(self:Preds)->np.ndarray: # (n,) bool
     "Which rows hold a prediction"
-    return ~np.isin(self.ids, list(self.errors)) if self.errors else np.ones(len(self), bool)
+    return ~np.isin(self.ids, np.array(list(self.errors), str))
 
 # %% ../nbs/01_preds.ipynb #398b4455
 @patch(as_prop=True)
