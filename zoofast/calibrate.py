@@ -160,6 +160,7 @@ class Calibration:
 
     def _repr_html_(self): return f'<code>{self!r}</code>' + ('' if self.table is None else self.table.round(4).to_html())
 
+# %% ../nbs/22_calibrate.ipynb #40f0348d
 def calibrate(
     preds:Preds,     # labelled validation scores
     prior=None,      # see `adjust`; None fits the temperature alone
