@@ -209,21 +209,21 @@ class Weights:
     metric:str='macro_f1'
     method:str='grid'
     rule:str='logits'
-    tol:float=.002              # weightings within `tol` of the best are near-equal
-    table:pd.DataFrame=field(default=None, repr=False) # attempt, metric, w_<member>: all that was tried, best first
+    table:pd.DataFrame=None     # attempt, metric, se (of its distance from the best), w_<member>: all that was tried, best first
     cv:dict=field(default_factory=dict)                # method -> score on rows it was not fitted on (`choose_weights`)
 
     @property
     def near(self):
-        "The weightings within `tol` of the best"
-        return self.table[self.table[self.metric]>=self.table[self.metric].max()-self.tol]
+        "The weightings that differ from the best by no more than chance"
+        v = self.table[self.metric]
+        return self.table[v.max()-v<=self.table.se]
     @property
     def spread(self):
         "Lowest, chosen and highest near-equal weight of each member"
         n = self.near
         return pd.DataFrame([dict(member=m, low=n[f'w_{m}'].min(), weight=w, high=n[f'w_{m}'].max()) for m,w in self.weights.items()]).set_index('member')
     def __repr__(self): return f"Weights({', '.join(f'{k} {v:.3f}' for k,v in self.weights.items())}; {self.method}, rule {self.rule}: {self.metric} {self.score:.4f}, " \
-                               f"{len(self.near)} of {len(self.table)} weightings within {self.tol})"
+                               f"{len(self.near)} of {len(self.table)} weightings as good)"
     def _repr_html_(self): return f'<p><code>{self!r}</code></p>' + self.spread.round(3).to_html()
 
 # %% ../nbs/22a_committee.ipynb #ba78270a
@@ -232,11 +232,18 @@ def _best(score, grid):
     return int(np.lexsort((((grid-1/grid.shape[1])**2).sum(1).round(9), -np.round(score,12)))[0])
 
 def _fit(s, y, method, metric, rule, grid, choice=None):
-    "`(weights, tried grid, its scores)`"
+    "`(row of the best, tried grid, its scores, its choices)`"
     c = s.shape[-1]
     if method!='grid': grid, choice = (np.full((1,len(s)),1/len(s)) if method=='equal' else logloss_weights(s,y,rule)[None]), None
-    v = grid_scores(grid_choices(s,grid) if choice is None else choice, y, c, metric)
-    return grid[_best(v,grid)], grid, v
+    if choice is None: choice = grid_choices(s,grid)
+    v = grid_scores(choice, y, c, metric)
+    return _best(v,grid), grid, v, choice
+
+def _chance(choice, y, c, metric, best, n=30, seed=0):
+    "Standard error of each weighting's distance from the best, by paired bootstrap"
+    rng = np.random.default_rng(seed)
+    draws = [grid_scores(choice[:,i], y[i], c, metric) for i in rng.integers(0, len(y), (n,len(y)))]
+    return np.std([v[best]-v for v in draws], axis=0)
 
 def _prepare(members, rule, common=True):
     "`(names, s, y, ids)` of the rows that every member can be judged on"
@@ -247,6 +254,7 @@ def _prepare(members, rule, common=True):
     s = np.stack([rule_scores(p.logits[ok], rule) for p in ps.values()]).astype(np.float32)
     return list(ps), s, first.targs[ok], first.ids[ok]
 
+# %% ../nbs/22a_committee.ipynb #00f67eca
 METHODS = ('equal','grid','logloss')
 
 def fit_weights(
@@ -255,14 +263,14 @@ def fit_weights(
     metric:str='macro_f1', # also 'accuracy', 'balanced_accuracy'
     step:float=.05,        # of the grid
     rule:str='logits',     # 'logits', 'probs' or 'vote'
-    tol:float=.002,        # weightings within `tol` of the best count as near-equal
 )->Weights:
     "Weights that do best on the images all members have in common"
     refuse_unknown(method, METHODS, 'method')
     names, s, y, _ = _prepare(members, rule)
-    w, grid, v = _fit(s, y, method, metric, rule, simplex_grid(len(names),step) if method=='grid' else None)
-    tab = pd.DataFrame({'attempt':np.arange(len(grid)), metric:v, **{f'w_{n}':grid[:,i] for i,n in enumerate(names)}})
-    return Weights(dict(zip(names,w.tolist())), float(v[_best(v,grid)]), metric, method, rule, tol, tab.sort_values(metric, ascending=False, kind='stable', ignore_index=True))
+    i, grid, v, choice = _fit(s, y, method, metric, rule, simplex_grid(len(names),step) if method=='grid' else None)
+    se = _chance(choice, y, s.shape[-1], metric, i) if len(grid)>1 else 0.
+    tab = pd.DataFrame({'attempt':np.arange(len(grid)), metric:v, 'se':se, **{f'w_{n}':grid[:,k] for k,n in enumerate(names)}})
+    return Weights(dict(zip(names,grid[i].tolist())), float(v[i]), metric, method, rule, tab.sort_values(metric, ascending=False, kind='stable', ignore_index=True))
 
 # %% ../nbs/22a_committee.ipynb #00baa52d
 def plot_weights(
@@ -302,8 +310,8 @@ def cross_fit(
     for i in range(k):
         fit, put = f!=i, fold==i
         if not fit.any(): raise ZooError(f'{len(ids)} labelled rows in {k} parts leave one without rows to fit on.', 'Use fewer parts.')
-        w,_,_ = _fit(s[:,fit], y[fit], method, metric, rule, grid, None if choice is None else choice[:,fit])
-        c = combine({n:p[put] for n,p in ps.items()}, w, rule)
+        b,g,_,_ = _fit(s[:,fit], y[fit], method, metric, rule, grid, None if choice is None else choice[:,fit])
+        c = combine({n:p[put] for n,p in ps.items()}, g[b], rule)
         out[put] = c.logits; ws.append(c.meta['weights'])
     return replace(first, logits=out, errors={a:b for p in ps.values() for a,b in p.errors.items()}, meta=dict(rule=rule, method=method, folds=ws))
 
