@@ -111,7 +111,7 @@ def _found(path):
     raise ZooError(f'{path} has no images.', f"Images end in {' '.join(EXTS)}; found {', '.join(sorted(os.listdir(path))[:3])} ...")
 
 def _check_prefix(names, path):
-    names = sorted(set(names))
+    names = sorted(set(names)-{''})
     num = [(int(m[1]) if (m := _prefix.match(o)) else None) for o in names]
     if None in num: raise ZooError(f"Folder '{names[num.index(None)]}' of {path} has no integer prefix.", "Rename it like 008_detritus, or use label='folder'.")
     for a,b in zip(*[np.argsort(num, kind='stable')[o:] for o in (0, 1)]):
@@ -294,18 +294,19 @@ def _warn_split(items, valid):
 
 # %% ../../nbs/data/01_items.ipynb #29fd2262
 def _same(table):
-    if 'hash' not in table: raise ZooError("The table has no column 'hash'.", 'Pack the images and use store.table().')
+    if hasattr(table, 'table'): table = table.table()
+    if 'hash' not in table: raise ZooError("The table has no column 'hash'.", 'Pack the images and ask the store.')
     df = table[table.hash.duplicated(keep=False)]
     return df.assign(group=df.groupby('hash', sort=False).ngroup()).sort_values(['group', 'id'], kind='stable')
 
 def duplicates(
-    table:pd.DataFrame, # Items with `hash`, such as store.table()
+    table, # a Store, or Items with `hash`
 )->pd.DataFrame: # one row for each image that has a twin; twins share `group`
     "Images with equal pixels"
     return _same(table)[['group', 'id', 'label', 'split', 'hash']].reset_index(drop=True)
 
 def leaks(
-    table:pd.DataFrame, # Items with `hash`, such as store.table()
+    table, # a Store, or Items with `hash`
 )->pd.DataFrame: # the twins that matter; `kind` is 'split', 'label' or 'split, label'
     "Equal pixels in two splits, or with two labels"
     df = _same(table)

@@ -173,8 +173,8 @@ def _panel(ax, img, side, title):
 # %% ../../nbs/data/03_store.ipynb #5dce67bd
 @patch
 def show(self:Store,
-    n:int=20, # how many images
-    rows=None, # which; None: drawn at random
+    n:int=20, # how many images are drawn
+    rows=None, # show these instead
     by_class:bool=False, # draw from each class in turn, in the order of the vocab
     same_scale:bool=False, # a pixel is a pixel: large animals look large
     ncols:int=10, size:float=1.1, # columns, and inches of a panel
@@ -182,7 +182,7 @@ def show(self:Store,
 ): # matplotlib Figure
     "A page of images with label and size"
     from matplotlib.figure import Figure
-    rows = _pick_rows(self, n, by_class, seed) if rows is None else np.asarray(rows)[:n]
+    rows = _pick_rows(self, n, by_class, seed) if rows is None else np.asarray(rows)
     nr,nc = -(-len(rows)//ncols) or 1,min(ncols, max(len(rows), 1))
     fig = Figure(figsize=(nc*size, nr*(size+.32)), dpi=80, facecolor='white', layout='constrained')
     axs = fig.subplots(nr, nc, squeeze=False).flat
