@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TrainError', 'epoch_row', 'History', 'EMA', 'StopOnNaN', 'KeepBest', 'in_force', 'ProgressiveSize', 'Phases',
-           'has_bf16', 'Autocast', 'ChannelsLast', 'WandbLog']
+           'has_bf16', 'Autocast', 'align_state', 'ChannelsLast', 'WandbLog']
 
 # %% ../../nbs/train/02_callbacks.ipynb #4d15c53d
 import math, time, warnings
@@ -90,7 +90,8 @@ class StopOnNaN(Callback):
         rows = getattr(self.dl, 'batch_rows', None)
         return f", from items {bad[:5]} of the batch" if rows is None else f", from rows {[int(rows[i]) for i in bad[:5]]} of the store"
     def after_fit(self):
-        if self.trouble: raise self.trouble
+        err,self.trouble = self.trouble,None
+        if err: raise err
 
 # %% ../../nbs/train/02_callbacks.ipynb #d8d21fda
 class KeepBest(Callback):
@@ -142,8 +143,7 @@ class ProgressiveSize(Callback):
         if self.old is None: self.old = [o.size for o in self._dls()]
         for o,sz in zip(self._dls(), self.old): o.size = in_force(self.sizes, self.epoch, sz)
     def after_fit(self):
-        if self.old: 
-            for o,sz in zip(self._dls(), self.old): o.size = sz
+        for o,sz in zip(self._dls(), self.old or ()): o.size = sz
         self.old = None
 
 # %% ../../nbs/train/02_callbacks.ipynb #862964e9
@@ -156,18 +156,16 @@ class Phases(Callback):
     ):
         starts = [sum(int(o[0]) for o in phases[:i]) for i in range(len(phases))]
         self.at,self.max_weight,self.old,self.prior = {s:tuple(o[1:]) for s,o in zip(starts, phases)},max_weight,None,None
-    def _set(self, alpha, smoothing, max_weight):
-        if (alpha,max_weight)!=self.drawn: self.dls.train.set_sampling(alpha, max_weight)
-        self.drawn,self.loss_func.func.label_smoothing = (alpha,max_weight),smoothing
     def before_train(self):
-        if self.old is None:
-            self.drawn = getattr(self.dls.train, 'alpha', 0.),getattr(self.dls.train, 'max_weight', None)
-            self.old = self.drawn[0],self.loss_func.func.label_smoothing,self.drawn[1]
-        self._set(*in_force(self.at, self.epoch), self.max_weight)
-        self.prior = getattr(self.dls.train, 'prior', None)
+        dl,loss = self.dls.train,self.loss_func.func
+        if self.old is None: self.old = {k:getattr(dl, k) for k in ('alpha','max_weight','weights')},loss.label_smoothing
+        alpha,loss.label_smoothing = in_force(self.at, self.epoch)
+        dl.set_sampling(alpha, self.max_weight)
+        self.prior = dl.prior
     def after_fit(self):
-        if self.old: self._set(*self.old)
-        self.old = None
+        if self.old is None: return
+        for k,v in self.old[0].items(): setattr(self.dls.train, k, v)
+        self.loss_func.func.label_smoothing,self.old = self.old[1],None
 
 # %% ../../nbs/train/02_callbacks.ipynb #cf273bcc
 def has_bf16(
@@ -192,11 +190,25 @@ class Autocast(Callback):
     def after_fit(self): self.model.__dict__.pop('forward', None)
 
 # %% ../../nbs/train/02_callbacks.ipynb #8cd8a526
+def align_state(
+    opt, # a torch optimizer, or fastai's wrapper of one
+):
+    "Give the optimizer's state, and gradients, the memory order of their weights"
+    like = lambda p,t: torch.empty_like(p).copy_(t)
+    for p,s in getattr(opt, 'opt', opt).state.items():
+        if not isinstance(p, torch.Tensor): continue
+        for k,t in s.items():
+            if isinstance(t, torch.Tensor) and t.shape==p.shape and t.stride()!=p.stride(): s[k] = like(p, t)
+        if p.grad is not None and p.grad.stride()!=p.stride(): p.grad = like(p, p.grad)
+
 class ChannelsLast(Callback):
     "Train with weights in channels-last order"
     order = -1
-    def before_fit(self): self.model.to(memory_format=torch.channels_last)
-    def after_fit(self): self.model.to(memory_format=torch.contiguous_format)
+    def _to(self, fmt):
+        self.model.to(memory_format=fmt)
+        if self.opt is not None: align_state(self.opt)
+    def before_fit(self): self._to(torch.channels_last)
+    def after_fit(self): self._to(torch.contiguous_format)
 
 # %% ../../nbs/train/02_callbacks.ipynb #0277dcc6
 class WandbLog(Callback):
