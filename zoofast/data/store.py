@@ -162,13 +162,19 @@ def _pick_rows(store, n, by_class, seed):
     first = order[np.lexsort((lab, turn))][:n]   # one of each class, then the second of each ...
     return first[np.argsort(store.label[first], kind='stable')]
 
-def _panel(ax, img, side, title):
+def _two_lines(s, n=18):
+    "Long names break after a `_`, near the middle"
+    if len(s)<=n: return s
+    cut = min([i+1 for i,c in enumerate(s) if c in '_ -'] or [len(s)//2], key=lambda i: abs(i-len(s)/2))
+    return '\n'.join(o if len(o)<=n+2 else o[:n+1]+'…' for o in (s[:cut], s[cut:]))
+
+def _panel(ax, img, fill, side, title):
     h,w = img.shape[:2]
-    ax.imshow(img, cmap='gray', vmin=0, vmax=255, interpolation='nearest' if max(h, w)<64 else 'antialiased')
-    if side: ax.set(xlim=((w-side)/2, (w+side)/2), ylim=((h+side)/2, (h-side)/2))
-    ax.set(xticks=[], yticks=[])
+    side = side or max(h, w)
+    ax.imshow(img, cmap='gray', vmin=0, vmax=255, interpolation='nearest' if side<64 else 'antialiased')
+    ax.set(xlim=(w/2-.5-side/2, w/2-.5+side/2), ylim=(h/2-.5+side/2, h/2-.5-side/2), xticks=[], yticks=[], facecolor=np.resize(fill/255, 3))
     for o in ax.spines.values(): o.set_color('#ddd')
-    ax.set_title(title, fontsize=7, color='#333', pad=3)
+    ax.set_title(title, fontsize=6.5, color='#333', pad=3)
 
 # %% ../../nbs/data/03_store.ipynb #5dce67bd
 @patch
@@ -184,12 +190,12 @@ def show(self:Store,
     from matplotlib.figure import Figure
     rows = _pick_rows(self, n, by_class, seed) if rows is None else np.asarray(rows)
     nr,nc = -(-len(rows)//ncols) or 1,min(ncols, max(len(rows), 1))
-    fig = Figure(figsize=(nc*size, nr*(size+.32)), dpi=80, facecolor='white', layout='constrained')
+    fig = Figure(figsize=(nc*size, nr*(size+.36)), dpi=80, facecolor='white', layout='constrained')
     axs = fig.subplots(nr, nc, squeeze=False).flat
     side = max([max(self[i].shape[:2]) for i in rows], default=0) if same_scale else 0
     for ax,i in zip(axs, rows):
         name = self.vocab[self.label[i]] if self.label[i]>=0 else f'row {i}'
-        _panel(ax, self[i], side, f"{name if len(name)<18 else name[:16]+'…'}\n{self.width[i]}×{self.height[i]}")
+        _panel(ax, self[i], self.fill[i], side, f'{_two_lines(name)}\n{self.width[i]}×{self.height[i]}')
     for ax in list(axs): ax.set_axis_off()
     return fig
 
