@@ -4,14 +4,17 @@
     python tools/house.py             check this checkout; last line: N passed, N failed
     python tools/house.py --selftest  show that each rule can fail: a small house is built, then spoiled once for each rule
 """
-import ast, difflib, json, re, subprocess, sys, tempfile, tokenize, tomllib
+import ast, configparser, difflib, json, re, subprocess, sys, tempfile, tokenize, tomllib
 from io import StringIO
 from pathlib import Path
 
-# A module may import only from modules before it in this list.
-order = '''core preds data.items data.pens data.animals data.synth data.images data.packing data.store data.resample data.views data.dls models.backbones
-    train.metrics train.callbacks train.recipes learner tta calibrate ensemble outputs science.report demo cli all'''.split()
-torch_free = 'core preds data.items data.pens data.animals data.synth data.images data.packing data.store'.split()
+# The rooms, in order. A module may import only from rooms before its own, and inside its room only from notebooks that sort before it.
+# Rooms are folders of nbs/; the notebooks at the top belong to the ground (00-09), the spine (10-39) or the doors (40-99) by their number.
+rooms = 'ground data models train spine beyond science scale doors'.split()
+torch_free = 'core preds data.items data.synth data.store'.split()
+dists = dict(PIL='pillow', yaml='pyyaml', sklearn='scikit-learn')   # packages that are imported under another name
+brought = dict(huggingface_hub='timm', cycler='matplotlib')              # packages that a requirement cannot do without
+in_notebooks = {'IPython'}                                                # there wherever it is asked for; only inside functions
 directives = 'default_exp export exporti exports hide hide_input hide_output eval'.split()   # and the test flags of pyproject.toml
 max_cell,max_module = 45,300         # lines
 max_source,max_lesson = 100,600      # KB: a notebook that exports; index and tutorials
@@ -86,28 +89,31 @@ def mirrored(root):
         if f.stem not in ('__init__', '_modidx') and mod not in made: bad.append(f'{name(root, f)} has no notebook: delete it')
     return bad
 
-def imported(tree):
-    "The modules of zoofast that `tree` imports anywhere, as dotted names without 'zoofast.'; '' is the package itself"
+def place(root, f):
+    "Where a notebook stands in the order of rooms: comparable"
+    folder,num = f.relative_to(root/'nbs').parts[0],re.match(r'\d+', f.stem)
+    if f.parent==root/'nbs' and num: folder = 'ground' if int(num[0])<10 else 'spine' if int(num[0])<40 else 'doors'
+    return rooms.index(folder) if folder in rooms else -1, f.stem
+
+def imported(tree, mods):
+    "The modules of zoofast that `tree` imports anywhere, as dotted names without 'zoofast.'"
     for o in ast.walk(tree):
         if isinstance(o, ast.Import): full = [a.name for a in o.names]
-        elif isinstance(o, ast.ImportFrom): full = ['zoofast.'+(o.module or '') if o.level else o.module]
+        elif isinstance(o, ast.ImportFrom) and o.level==0: full = [o.module, *[f'{o.module}.{a.name}' for a in o.names]]
         else: continue
-        for n in full:
-            if n=='zoofast': yield from [a.name for a in o.names if a.name in order or a.name in {m.split('.')[0] for m in order}] if isinstance(o, ast.ImportFrom) else ['']
-            elif n.startswith('zoofast.'):
-                n = n[8:]
-                yield from [f'{n}.{a.name}' for a in o.names] if n not in order and isinstance(o, ast.ImportFrom) else [n]
+        yield from [n[8:] for n in full if n.startswith('zoofast.') and (n[8:] in mods or isinstance(o, ast.Import) or n==o.module and n[8:] not in folders(mods))]
+
+def folders(mods): return {m.rsplit('.', 1)[0] for m in mods if '.' in m}
 
 def layered(root):
     "exported code imports only from rooms further up"
-    bad = []
+    at,bad = {mod:place(root, f) for f,mod,_ in exporting(root)},[]
     for f,mod,cells in exporting(root):
-        if mod not in order: bad.append(f'{name(root, f)}: {mod} has no place in the order of rooms (tools/house.py)'); continue
+        if at[mod][0]<0: bad.append(f'{name(root, f)} is in no room; they are listed in tools/house.py'); continue
         for c in cells:
-            if not c.exported: continue
-            for o in imported(c.tree()):
-                if o in order and order.index(o)<order.index(mod): continue
-                if o: bad.append(f'{name(root, f)} cell {c.i}: {mod} imports {o}, which is not further up')
+            for o in imported(c.tree(), at) if c.exported else ():
+                if o not in at: bad.append(f'{name(root, f)} cell {c.i}: {mod} imports {o}, which no notebook exports')
+                elif at[o]>=at[mod]: bad.append(f'{name(root, f)} cell {c.i}: {mod} imports {o}, which is not further up')
     return bad
 
 def short(root):
@@ -142,6 +148,19 @@ def no_machine_paths(root):
         bad += [f'{name(root, f)}:{i}: {l.strip()[max(0, m.start()-30):m.end()+40]}' for i,l in enumerate(lines, 1) if (m := machine.search(l.strip()))]
     return bad
 
+def declared(root):
+    "every package that exported code imports is in settings.ini, as a requirement or in an extra"
+    ini = configparser.ConfigParser(delimiters=['='], interpolation=None)
+    ini.read(root/'settings.ini', encoding='utf-8')
+    known = {re.match(r'[\w.-]+', o)[0].lower() for k,v in ini['DEFAULT'].items() if k.endswith('requirements') for o in v.split()}
+    bad = {}
+    for f,mod,cells in exporting(root):
+        for o,top in [(o, o in t.body) for t in (c.tree() for c in cells if c.exported) for o in ast.walk(t)]:
+            names = [a.name for a in o.names] if isinstance(o, ast.Import) else [o.module] if isinstance(o, ast.ImportFrom) and not o.level else []
+            for n in {n.split('.')[0] for n in names}-sys.stdlib_module_names-{'zoofast'}:
+                if brought.get(n, dists.get(n, n)).lower() not in known and (top or n not in in_notebooks): bad.setdefault(n, name(root, f))
+    return [f'{f} imports {n}, which settings.ini does not name' for n,f in bad.items()]
+
 def no_torch(root):
     "the lower rooms import without torch"
     there = [o for o in torch_free if (root/'zoofast'/(o.replace('.', '/')+'.py')).exists()]
@@ -149,7 +168,7 @@ def no_torch(root):
     r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     return [] if r.stdout.strip()=='False' else [r.stderr.strip().splitlines()[-1] if r.returncode else f'torch was imported by one of {", ".join(there)}']
 
-rules = [valid, known_directives, mirrored, layered, short, light, no_machine_paths, no_torch]
+rules = [valid, known_directives, mirrored, layered, short, light, no_machine_paths, declared, no_torch]
 
 def check(root, only=rules, show=print):
     failed = 0
@@ -171,11 +190,15 @@ def write_nb(root, path, *cells):
     f.write_text(json.dumps(dict(cells=list(cells), metadata={}, nbformat=4, nbformat_minor=5)))
 
 def good_house(root):
-    (root/'zoofast').mkdir()
     (root/'pyproject.toml').write_text('[tool.nbdev]\ntst_flags = "notest slow"\n')
-    for o in ('__init__', 'core', 'preds'): (root/'zoofast'/f'{o}.py').write_text('')
+    (root/'settings.ini').write_text('[DEFAULT]\nrequirements = pillow>=10\nextra_requirements = pyyaml\n')
+    for o in ('__init__', 'core', 'preds', 'data/items', 'models/nets'):
+        (root/'zoofast'/o).parent.mkdir(exist_ok=True)
+        (root/'zoofast'/f'{o}.py').write_text('')
     write_nb(root, '00_core.ipynb', code('#| default_exp core'), code('#| export\ndef f(): return 1'), code('#| slow\n"""\n#| export is no directive here"""'))
     write_nb(root, '01_preds.ipynb', code('#| default_exp preds'), code('#| export\nfrom zoofast import __version__\nfrom zoofast.core import f'), code('#| hide\nimport zoofast.preds'))
+    write_nb(root, 'data/01_items.ipynb', code('#| default_exp data.items'), code('#| export\nimport json, yaml\nfrom PIL import Image'))
+    write_nb(root, 'models/01_nets.ipynb', code('#| default_exp models.nets'), code('#| export\nfrom zoofast.data import items\nimport zoofast.data.items\nfrom zoofast.data.items import *'))
     write_nb(root, 'index.ipynb', code('f()'))
 
 spoilers = {   # rule -> ways to break it, each a function of the root
@@ -185,13 +208,17 @@ spoilers = {   # rule -> ways to break it, each a function of the root
             lambda r: write_nb(r, 'x.ipynb', code('x = 1\n#| hide\n2'))],
     mirrored: [lambda r: (r/'zoofast'/'old.py').write_text(''), lambda r: (r/'zoofast'/'core.py').unlink(), lambda r: write_nb(r, '02_other.ipynb', code('#| default_exp core'))],
     layered: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code(f'#| export\n{o}')) for o in
-              ('from zoofast.preds import *', 'def f():\n    import zoofast.learner', 'from .preds import Preds', 'from zoofast import preds', 'from zoofast.data import store', 'import zoofast.core')]
-             + [lambda r: write_nb(r, '02_new.ipynb', code('#| default_exp new'))],
+              ('from zoofast.preds import *', 'def f():\n    import zoofast.preds', 'from zoofast import preds', 'import zoofast.core', 'import zoofast.nowhere', 'from zoofast.nowhere import x')]
+             + [lambda r: write_nb(r, 'attic/02_new.ipynb', code('#| default_exp attic.new')),
+                lambda r: write_nb(r, 'data/02_new.ipynb', code('#| default_exp data.new'), code('#| export\nfrom zoofast.all import x')) or write_nb(r, '41_all.ipynb', code('#| default_exp all')),
+                lambda r: write_nb(r, 'models/01_a.ipynb', code('#| default_exp models.a')) or write_nb(r, 'data/02_b.ipynb', code('#| default_exp data.b'), code('#| export\nfrom zoofast.models import a'))],
     short: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code('#| export\n'+'x = 1\n'*46)),
             lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), *[code('#| export\n'+'x = 1\n'*40)]*8)],
     light: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core\n#'+'x'*120_000)), lambda r: write_nb(r, 'index.ipynb', code('#'+'x'*700_000)),
             lambda r: (r/'model.safetensors').write_text('')],
     no_machine_paths: [lambda r, o=o: (r/'README.md').write_text(f'see {o} there') for o in ('/ho'+'me/ann/x', '/ro'+'ot/x', '/wo'+'rk/x', '/tm'+'p/tmpq3/x', '"/Us'+'ers/ann"')],
+    declared: [lambda r: (r/'settings.ini').write_text('[DEFAULT]\nrequirements = pillow\n'),
+            lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code('#| export\ndef f():\n    from surely.missing import x'))],
     no_torch: [lambda r: ((r/'torch.py').write_text(''), (r/'zoofast'/'core.py').write_text('import torch')), lambda r: (r/'zoofast'/'core.py').write_text('1/0')]}
 
 def selftest():
