@@ -14,11 +14,13 @@ from ..core import ZooError
 # %% ../../nbs/data/02a_images.ipynb #29fbcc57
 def _wide(im):
     "16 bit and float images as 8 bit arrays; None for all others"
-    if im.mode.startswith('I;16') or (im.mode=='I' and im.format=='PNG'): return (np.asarray(im).clip(0, 65535).astype(np.uint16)>>8).astype(np.uint8)
+    if im.mode.startswith('I;16') or (im.mode=='I' and im.format=='PNG'):
+        return (np.asarray(im).clip(0, 65535).astype(np.uint16)>>8).astype(np.uint8)
     if im.mode=='I': raise ZooError('holds 32 bit integers, whose range is unknown.', 'Save it with 8 or 16 bits.')
     if im.mode!='F': return None
     a = np.asarray(im)
-    if not (a.min()>=0 and a.max()<=1): raise ZooError(f'holds floats from {a.min():g} to {a.max():g}.', 'Scale them to 0..1, or save 8 or 16 bits.')
+    if not (a.min()>=0 and a.max()<=1):
+        raise ZooError(f'holds floats from {a.min():g} to {a.max():g}.', 'Scale them to 0..1, or save 8 or 16 bits.')
     return np.rint(a*255).astype(np.uint8)
 
 def to_uint8(
@@ -44,8 +46,10 @@ def _check_file(path):
 def _decode(f, path, channels, max_pixels):
     with Image.open(f, formats=FORMATS) as im:
         w,h = im.size
-        if w*h>max_pixels: raise ZooError(f'has {w}x{h} pixels, more than {max_pixels:g}.', 'Cut it up, or raise max_pixels if you trust it.')
-        if im.format not in ('JPEG', 'MPO', 'BMP') and getattr(im, 'n_frames', 1)>1: warnings.warn(f'{path} has {im.n_frames} frames: the first is used.', stacklevel=3)
+        if w*h>max_pixels:
+            raise ZooError(f'has {w}x{h} pixels, more than {max_pixels:g}.', 'Cut it up, or raise max_pixels if you trust it.')
+        if im.format not in ('JPEG', 'MPO', 'BMP') and getattr(im, 'n_frames', 1)>1:
+            warnings.warn(f'{path} has {im.n_frames} frames: the first is used.', stacklevel=3)
         im.load()
         if 'exif' in im.info or im.format=='TIFF': im = _upright(im)
         return to_uint8(im, channels)
@@ -68,7 +72,7 @@ def read_image(
     except ZooError as e: what,fix = e.what,e.fix
     except FileNotFoundError: what,fix = 'is missing.','Check the path.'
     except UnidentifiedImageError: what,fix = f'is not an image.',f"Known are {', '.join(FORMATS)}."
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning): what,fix = "has too many pixels for Pillow's safety limit.",'Cut it up.'
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning): what,fix = "has too many pixels for Pillow.",'Cut it up.'
     except PermissionError: what,fix = 'may not be read.','Check its permissions.'
     except Exception as e: what,fix = f'is damaged: {str(e) or type(e).__name__}.','Copy it again from its source.'
     raise ZooError(f'{path} {what}', fix) from None

@@ -14,7 +14,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import ZooError, atomic_write, progress, read_json, refuse_unknown, write_json
 from .images import read_image
-from .items import SPLITS, as_items, as_text, class_order, items_from_folder, items_from_table
+from .items import SPLITS, as_items, as_text, check_names, class_order, items_from_folder, items_from_table
 from .workers import ordered, record
 
 # %% ../../nbs/data/02c_packing.ipynb #500c5d2f
@@ -26,7 +26,7 @@ def to_items(
     if isinstance(x, (str, os.PathLike)):
         if Path(x).suffix.lower() in ('.csv', '.tsv', '.txt', '.parquet'): return items_from_table(x)
         return as_items(pd.DataFrame(dict(path=[os.fspath(x)]))) if os.path.isfile(x) else items_from_folder(x)
-    return as_items(pd.DataFrame(dict(path=pd.Series([os.fspath(o) for o in x], dtype='str'))))
+    return as_items(pd.DataFrame(dict(path=pd.Series(check_names([os.fspath(o) for o in x]), dtype='str'))))
 
 # %% ../../nbs/data/02c_packing.ipynb #847e5877
 def reader_name(
@@ -89,8 +89,10 @@ class Partial:
 def _resume(self:Partial):
     "Take up the state of the journal, cut off what lies beyond"
     j = read_json(self.path/'journal.json')
-    if j['key']!=self.key: raise ZooError(f'{self.path} was begun with other images or parameters.', 'Delete it, or say resume=False to start anew.')
-    if (self.path/'pixels.u8').stat().st_size<j['bytes']: raise ZooError(f'{self.path} is damaged: pixels are missing.', 'Delete it, or say resume=False to start anew.')
+    if j['key']!=self.key:
+        raise ZooError(f'{self.path} was begun with other images or parameters.', 'Delete it, or say resume=False to start anew.')
+    if (self.path/'pixels.u8').stat().st_size<j['bytes']:
+        raise ZooError(f'{self.path} is damaged: pixels are missing.', 'Delete it, or say resume=False to start anew.')
     self.rows,self.pos,self.hist,self.bad = j['rows'],j['bytes'],np.array(j['hist'], np.int64),{int(k):v for k,v in j['bad'].items()}
     rec = np.fromfile(self.path/'records', self.rec.dtype, self.rows)
     rec[rec['offset']+rec['h'].astype('i8')*rec['w']*len(self.hist) > self.pos] = 0   # pixels that the journal never confirmed
@@ -123,7 +125,8 @@ def commit(self:Partial):
     self.idx.seek(self.lo*self.rec.itemsize)
     self.idx.write(self.rec[self.lo:self.hi].tobytes())
     for f in (self.pix, self.idx): f.flush(); os.fsync(f.fileno())
-    with atomic_write(self.path/'journal.json') as f: json.dump(dict(key=self.key, rows=self.rows, bytes=self.pos, hist=self.hist.tolist(), bad=self.bad), f)
+    j = dict(key=self.key, rows=self.rows, bytes=self.pos, hist=self.hist.tolist(), bad=self.bad)
+    with atomic_write(self.path/'journal.json') as f: json.dump(j, f)
     self.lo,self.hi,self.saved,self.cost = self.rows,self.rows,time.monotonic(),time.monotonic()-t
 
 @patch
@@ -147,7 +150,8 @@ def size_table(
     h, w, # (n,) heights and widths
 )->dict: # percentile -> value, for height, width and the longer side
     "Percentiles of the sizes"
-    return dict(percentile=PCT, **{k:np.percentile(v, PCT).tolist() if len(v) else [] for k,v in dict(height=h, width=w, longest=np.maximum(h, w)).items()})
+    sizes = dict(height=h, width=w, longest=np.maximum(h, w))
+    return dict(percentile=PCT, **{k:np.percentile(v, PCT).tolist() if len(v) else [] for k,v in sizes.items()})
 
 def count_twins(
     hash:np.ndarray, # (n,16) uint8
@@ -160,7 +164,8 @@ def count_twins(
 # %% ../../nbs/data/02c_packing.ipynb #a15ed4ba
 def _save_arrays(path, rec, items, vocab):
     arrays = dict(offset=rec['offset'], height=rec['h'], width=rec['w'], fill=rec['fill'], hash=rec['hash'],
-                  label=pd.Categorical(items.label, categories=vocab).codes.astype('<i4'), split=pd.Categorical(items.split, categories=SPLITS).codes.astype('i1'))
+                  label=pd.Categorical(items.label, categories=vocab).codes.astype('<i4'),
+                  split=pd.Categorical(items.split, categories=SPLITS).codes.astype('i1'))
     for k,v in arrays.items(): np.save(path/f'{k}.npy', np.ascontiguousarray(v))
 
 def _save_tables(path, items, bad):
@@ -174,7 +179,8 @@ def bad_table(
 )->pd.DataFrame: # columns id, path, reason, row (position among the items)
     "The images that could not be read"
     rows = sorted(bad)
-    return items[['id', 'path']].iloc[rows].assign(reason=pd.Series([bad[r] for r in rows], index=items.index[rows], dtype='str'), row=rows).reset_index(drop=True)
+    df = items[['id', 'path']].iloc[rows].reset_index(drop=True)
+    return df.assign(reason=pd.Series([bad[r] for r in rows], dtype='str'), row=np.array(rows, int))
 
 # %% ../../nbs/data/02c_packing.ipynb #f6ab2fbf
 def _finish(part, items, read, channels):
@@ -185,8 +191,9 @@ def _finish(part, items, read, channels):
     _save_arrays(part.path, rec, items, vocab)
     _save_tables(part.path, items, bad)
     mean,std = grey_stats(part.hist)
-    meta = dict(kind='zoofast store', format=FORMAT, zoofast=zoofast.__version__, n=len(rec), channels=channels, bytes=part.pos, n_bad=len(bad), duplicates=count_twins(rec['hash']),
-                reader=reader_name(read), vocab=vocab, mean=mean, std=std, sizes=size_table(rec['h'], rec['w']))
+    meta = dict(kind='zoofast store', format=FORMAT, zoofast=zoofast.__version__, n=len(rec), channels=channels, bytes=part.pos,
+                n_bad=len(bad), duplicates=count_twins(rec['hash']), reader=reader_name(read),
+                vocab=vocab, mean=mean, std=std, sizes=size_table(rec['h'], rec['w']))
     write_json(meta, part.path/'meta.json')
     for o in part.path.iterdir():
         with open(o, 'rb') as f: os.fsync(f.fileno())
@@ -195,7 +202,8 @@ def _finish(part, items, read, channels):
 def _check_target(out, overwrite):
     if not out.exists(): return
     if not overwrite: raise ZooError(f'{out} exists already.', 'Choose another name, or say overwrite=True.')
-    if not (out/'meta.json').is_file() or not (out/'pixels.u8').is_file(): raise ZooError(f'{out} is not a store.', 'It is not replaced: choose another name.')
+    if not (out/'meta.json').is_file() or not (out/'pixels.u8').is_file():
+        raise ZooError(f'{out} is not a store.', 'It is not replaced: choose another name.')
 
 def _publish(part, out):
     old = out.with_name(f'.{out.name}.old')
@@ -229,7 +237,8 @@ def _fill(part, items, read, channels, workers, chunk, show):
 
 def _full(e, part):
     if e.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', None)): raise e
-    raise ZooError(f'The disk is full: {part.path} holds {part.rows} of {part.n} images.', 'Make room and pack again: it goes on where it was.') from None
+    raise ZooError(f'The disk is full: {part.path} holds {part.rows} of {part.n} images.',
+                   'Make room and pack again: it goes on where it was.') from None
 
 # %% ../../nbs/data/02c_packing.ipynb #098ce3a6
 def write_store(
@@ -237,7 +246,7 @@ def write_store(
     out, # the folder to make
     channels:int=1, # 1: grey; 3: RGB
     workers:int=None, # processes; None: one a CPU, none for fewer than 500 images; 0: no parallelism
-    on_bad:str='raise', # 'raise': unreadable images are an error, after all others were packed; 'skip': they are left out and listed in bad.csv
+    on_bad:str='raise', # unreadable images: 'raise' an error when all others are packed, or 'skip' and list them in bad.csv
     read=read_image, # path -> uint8 (h,w) or (h,w,3)
     chunk:int=256, # images per task
     resume:bool=True, # go on where an interrupted run stopped
@@ -269,4 +278,5 @@ def _check_bad(part, items, on_bad, empty):
     with atomic_write(part.path/'bad.csv', newline='') as f: bad.to_csv(f, index=False)
     some = ' '.join(bad.reason[:3]) + (' ...' if len(bad)>3 else '')
     fix = "or say on_bad='skip'" if len(bad)<len(items) else 'or check the paths'
-    raise ZooError(f'{len(bad)} of {len(items)} images cannot be read: {some}', f"All are listed in {part.path/'bad.csv'}: repair them and pack again (only they are read), {fix}.")
+    raise ZooError(f'{len(bad)} of {len(items)} images cannot be read: {some}',
+                   f"All are listed in {part.path/'bad.csv'}: repair them and pack again (only they are read), {fix}.")

@@ -73,8 +73,12 @@ class Worker:
         self._send(paths)
         while True:
             try: p = pickle.load(self.p.stdout)
-            except (EOFError, pickle.UnpicklingError): raise ZooError(f'A packing worker died ({self._how()}).', 'Run pack again: it goes on where it was. Out of memory? Use fewer workers.') from None
-            if 'error' in p: raise ZooError(f"A packing worker could not load the reader: {p['error']}.", 'Put it in a module that can be imported, or use workers=0.')
+            except (EOFError, pickle.UnpicklingError):
+                raise ZooError(f'A packing worker died ({self._how()}).',
+                               'Run pack again: it goes on where it was. Out of memory? Use fewer workers.') from None
+            if 'error' in p:
+                raise ZooError(f"A packing worker could not load the reader: {p['error']}.",
+                               'Put it in a module that can be imported, or use workers=0.')
             yield p
             if p['last']: return
     def _how(self):
@@ -120,7 +124,8 @@ def ordered(
     procs = [Worker(read, channels) for _ in range(workers)] if is_portable(read) else []
     work = procs or [lambda paths: parcels(read, paths, channels)]*workers
     qs = [queue.Queue(2) for _ in range(workers)]
-    ts = [threading.Thread(target=_loop, args=(lambda c, w=w: w(c()), chunks[k::workers], qs[k], stop), daemon=True) for k,w in enumerate(work)]
+    def thread(k, w): return threading.Thread(target=_loop, args=(lambda c: w(c()), chunks[k::workers], qs[k], stop), daemon=True)
+    ts = [thread(k, w) for k,w in enumerate(work)]
     try:
         for t in ts: t.start()
         for k in range(len(chunks)): yield from _until_last(qs[k%workers])
