@@ -211,7 +211,9 @@ def egg(d, oil=False, squash=.97):
     "Membrane and yolk; `oil`: with a drop, `squash`: second axis over the first"
     k,a,sq = d(.72,.93),d(0,2*math.pi),min(1., d.near(squash,.03))
     x,y,u = .4*(1-k)*d(-1,1),.1*(1-k)*d(-1,1),.275*k*math.sqrt(d())
-    parts = [Disc(d(.06,.2)+ring(.97,d(.6,1.3),.05), (0,0,0), .5, .5*sq), Disc(d(.45,.95)*curve(1.,.97,.93,.9,.9,1.)+ring(.95,d(.1,.7),.07), (x,y,0), .5*k, .5*k*sq)]
-    if d()<.35: parts.append(Limbs(arcs(x, .28*k*sq, d(2.4,3.6), d(.3,.7), d(1.5,3.), 10), (.03,.05), d(.3,.8)))
+    parts = [Disc(d(.06,.2)+ring(.97,d(.6,1.3),.05), (0,0,0), .5, .5*sq), Disc(d(.35,.9)*curve(1.,.97,.93,.9,.9,1.)+ring(.95,d(.1,.7),.07), (x,y,0), .5*k, .5*k*sq)]
+    if d()<.35:
+        th = a+np.linspace(1, 1+d(1.6,3.6), 12)                                                           # an embryo lies along the yolk
+        parts.append(Limbs(np.stack([x+.3*k*np.cos(th),y+.3*k*sq*np.sin(th)], -1)[None], (.03,.05), d(.3,.8)))
     if oil: parts.append(Disc(curve(-.9,-.7,-.2,.5,1.1)*d(.6,1.), (x+u*math.cos(a),y+u*sq*math.sin(a),0), *[d.near(.085,.2)]*2))
     return parts

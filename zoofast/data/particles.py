@@ -125,13 +125,13 @@ def _tuft(d, n, dark):
 # %% ../../nbs/data/01c_particles.ipynb #abff8f10
 def detritus(d):
     "A heap of flakes, grains and threads"
-    n,k,m,flat = d.whole(10,44),d.whole(4,50),d.whole(1,6),d(.25,1.)
+    n,k,m,flat = d.whole(12,50),d.whole(10,70),d.whole(1,6),d(.25,1.)
     a = d(0,2*math.pi,n)
     xy = np.cumsum(np.stack([np.cos(a),flat*np.sin(a)], 1)*d(.4,1.6,n)[:,None], 0)
     xy = (xy-xy.mean(0))*(.45/max(np.abs(xy-xy.mean(0)).max(), 1.))
     grains = xy[(d(n=k)*n).astype(int)]+np.stack([d(-.16,.16,k),flat*d(-.16,.16,k)], 1)
     r = np.minimum(d.near(.095,.45,n)*min(1.3, math.sqrt(18/n)), .24)
-    return [Dots(xy, r, d(.3,.9)*d.near(.8,.6,n), d(.35,1.,n), d(0,math.pi,n), d(0,.9)*(d()<.4)), Dots(grains, d(.008,.04,k), d(.3,1.2,k), d(.4,1.,k), d(0,math.pi,k)),
+    return [Dots(xy, r, d(.25,.85)*d.near(.7,.6,n), d(.3,.95,n), d(0,math.pi,n), d(0,.8) if d()<.25 else -d(.4,1.)), Dots(grains, d(.008,.04,k), d(.3,1.2,k), d(.4,1.,k), d(0,math.pi,k)),
             Limbs(arcs(*xy[(d(n=m)*n).astype(int)].T, d(0,6.28,m), d(.1,.5,m), d(-2,2,m)), d(.004,.012,m)[:,None], d(.3,.8))]
 
 # %% ../../nbs/data/01c_particles.ipynb #5ea44068

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['T', 'U', 'ANGLE', 'Dice', 'bulge', 'curve', 'bands', 'ring', 'arch', 'arcs', 'mirror', 'moved', 'Limbs', 'Torso',
-           'Disc', 'Dots', 'pose', 'absorb', 'noise', 'blur', 'shot', 'strip']
+           'Disc', 'Dots', 'pose', 'absorb', 'shot', 'strip']
 
 # %% ../../nbs/data/01a_pens.ipynb #759986b7
 import math, zlib
@@ -33,9 +33,7 @@ def near(self:Dice, mid, cv=.1, n=None):
     return mid*np.exp(cv*np.sqrt(-2*np.log(1-self(n=n)))*np.cos(2*np.pi*self(n=n)))
 
 @patch
-def whole(self:Dice, lo, hi):
-    "An integer from `lo` to `hi`, both included"
-    return int(self(lo, hi+1))
+def whole(self:Dice, lo, hi): return int(self(lo, hi+1)) # both ends included
 
 @patch
 def sign(self:Dice): return 1 if self()<.5 else -1
@@ -101,12 +99,9 @@ def arcs(
     P[...,0] += x; P[...,1] += y
     return P
 
-def mirror(P):
-    "The lines and their mirror images across the body axis"
-    return np.concatenate([P, P*[1,-1]])
+def mirror(P): return np.concatenate([P, P*[1,-1]]) # the lines and their mirror images across the body axis
 
-def moved(P, x, y, a):
-    "Points turned by `a` and carried to (x,y)"
+def moved(P, x, y, a): # points turned by `a` and carried to (x,y)
     c,s = math.cos(a),math.sin(a)
     return P@np.array([[c,s],[-s,c]]) + (x,y)
 
@@ -271,7 +266,7 @@ class Dots:
     dark:object=1. # number or (n,)
     squash:object=1. # second half axis over the first
     angle:object=0.
-    rim:float=0. # 0 solid, 1 hollow
+    rim:float=0. # 1 hollow, 0 solid, -1 soft: fading outwards
     def hull(self): return _around(self.xy, np.broadcast_to(self.r, len(self.xy))[:,None])
 
 def _ovals(A, P, r, dark, squash, angle, rim):
@@ -283,7 +278,7 @@ def _ovals(A, P, r, dark, squash, angle, rim):
     v = (c/q*dy)[:,:,None]-(s/q*dx)[:,None,:]
     u *= u; v *= v; u += v; np.sqrt(u, out=u)
     g = 1-u; g *= (r*np.sqrt(squash))[:,None,None]; g += .5; np.clip(g, 0, 1, out=g)
-    if rim: u *= u; u *= rim; u += 1-rim; np.minimum(u, 1, out=u); g *= u
+    if rim: u *= u; u *= rim; u += 1-max(rim, 0); np.clip(u, 0, 1, out=u); g *= u
     g *= dark[:,None,None]
     _lay(A, at, g, np.add)
 
@@ -321,59 +316,15 @@ def absorb(
     for p in parts: p.draw(A, M, -lo)
     return A
 
-# %% ../../nbs/data/01a_pens.ipynb #1a388a27
-@cache
-def _tile(sigma, n=512):
-    u = (np.random.PCG64(7).random_raw(2*n*n)>>np.uint64(11))*2.**-53
-    z = (np.sqrt(-2*np.log(1-u[:n*n]))*np.cos(2*np.pi*u[n*n:])).reshape(n,n)
-    if sigma:
-        g = np.exp(-2*(np.pi*sigma*np.fft.fftfreq(n))**2)
-        z = np.fft.irfft2(np.fft.rfft2(z)*g[:,None]*g[:n//2+1], s=(n,n))
-    return np.tile((z-z.mean())/z.std(), (2,2)).astype(np.float32)
-
-def noise(d, h, w, sigma=0):
-    "A (h,w) window of noise, mean 0 and deviation 1, smooth over `sigma` pixels"
-    n,z = 512,_tile(sigma)
-    if max(h,w)>n: z = np.tile(z[:n,:n], (h//n+2, w//n+2))
-    y,x = d.whole(0, n-1),d.whole(0, n-1)
-    return z[y:y+h,x:x+w]
-
-# %% ../../nbs/data/01a_pens.ipynb #2e4455ab
-def _binomial(A, k):
-    "One pass of [k, 1-2k, k] both ways: variance 2k"
-    for _ in (0,1):
-        B = A*np.float32(1-2*k); E = A*np.float32(k)
-        B[1:] += E[:-1]; B[:-1] += E[1:]; B[0] += E[0]; B[-1] += E[-1]
-        A = B.T
-    return A
-
-def _box(A, r):
-    "Mean over 2r+1 pixels along the first axis"
-    C = np.cumsum(np.concatenate([np.repeat(A[:1], r+1, 0), A, np.repeat(A[-1:], r, 0)]), 0, dtype=np.float32)
-    return (C[2*r+1:]-C[:-2*r-1])*np.float32(1/(2*r+1))
-
-def blur(
-    A:np.ndarray, # (h,w) float32
-    sigma:float, # pixels
-)->np.ndarray: # same shape
-    "Out of focus"
-    if sigma<1.3:
-        n = math.ceil(2*sigma*sigma)
-        for _ in range(n): A = _binomial(A, sigma*sigma/(2*n))
-        return A
-    r = max(1, round((math.sqrt(4*sigma*sigma+1)-1)/2))
-    for _ in range(3): A = _box(_box(A, r).T, r).T
-    return A
-
 # %% ../../nbs/data/01a_pens.ipynb #caf4f2bc
-def shot(A, paper=246):
+def shot(A, paper=255):
     "A clean print of an absorbance: no noise, no gradient"
     return np.rint(paper*np.exp(-np.maximum(A, 0))).astype(np.uint8)
 
 def strip(
     ims:list, # uint8 (h,w) images
     h:int=64, # height of the strip; taller images are shrunk
-    quality:int=42, # of the JPEG
+    quality:int=36, # of the JPEG
 ): # an IPython Image
     "Images side by side on white, for notebooks"
     import io
