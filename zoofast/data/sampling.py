@@ -20,9 +20,9 @@ def class_weights(
 )->np.ndarray: # (c,) weight of one image of each class
     "`counts**-alpha`, divided by the mean over classes, then clipped"
     n = np.asarray(counts, float)
-    if not (np.isfinite(n).all() and (n>=0).all()): raise ZooError('Class counts must be finite and not negative.', 'Use the counts of the dls.')
+    if not (np.isfinite(n) & (n>=0)).all(): raise ZooError('Class counts must be finite and not negative.', 'Use the counts of the dls.')
     if not np.isfinite(alpha): raise ZooError(f'alpha={alpha} is not a number.', 'Give 0 (natural) to 1 (balanced).')
-    if max_weight is not None and not max_weight>0: raise ZooError(f'max_weight={max_weight} leaves nothing to draw.', 'Give a positive number or None.')
+    if max_weight is not None and not max_weight>0: raise ZooError(f'max_weight={max_weight} leaves nothing to draw.', 'Raise it.')
     w = np.maximum(n, 1.)**-alpha
     w /= w.mean()
     return w if max_weight is None else np.minimum(w, max_weight)
@@ -77,7 +77,15 @@ def repeats(
 class SampledDL(TfmdDL):
     "`TfmdDL` whose order depends on (seed, epoch) and, with class weights, on them"
     _own = ['seed', 'epoch', 'alpha', 'max_weight', 'weights']
-    def __init__(self, dataset, bs=64, shuffle=False, seed=42, epoch=0, alpha=0., max_weight=None, weights=None, **kwargs):
+    def __init__(self,
+        dataset, # with `items`, and `vocab` when classes matter
+        bs:int=64, # items in a batch
+        shuffle:bool=False, # draw, rather than go through all in order
+        seed:int=42, # of the order
+        epoch:int=0, # number of the next pass
+        alpha:float=0., max_weight:float=None, weights=None, # see `set_sampling`, which sets them
+        **kwargs, # for `TfmdDL`
+    ):
         store_attr('seed,epoch,alpha,max_weight,weights')
         super().__init__(dataset, bs=bs, shuffle=shuffle, **kwargs)
 
@@ -97,7 +105,7 @@ class SampledDL(TfmdDL):
             yield b
         if self.shuffle: self.epoch = e+1
 
-def _too_big(bs, n): return f'A batch of {bs} is more than the {n} images of the training part.', f'Set bs={max(n//4,1)} or so, or add images.'
+def _too_big(bs, n): return f'A batch of {bs} is more than the {n} images of the training part.', f'Set bs={max(n//4,1)} or add images.'
 
 # %% ../../nbs/data/05a_sampling.ipynb #ced572dc
 @patch(as_prop=True)
@@ -144,7 +152,7 @@ def _check_weights(weights, counts, vocab):
     w = np.asarray(weights, float)
     if w.shape!=counts.shape: raise ZooError(f'{w.size} weights for {len(counts)} classes.', 'Give one for each class, or a dict by name.')
     bad = ~(np.isfinite(w) & (w>=0))
-    if bad.any(): raise ZooError(f"The weight of class '{vocab[int(bad.argmax())]}' is {w[bad][0]}.", 'Weights must be finite and not negative.')
+    if bad.any(): raise ZooError(f"The weight of class '{vocab[int(bad.argmax())]}' is {w[bad][0]}.", 'Give finite weights, 0 or more.')
     if not (w*counts).sum()>0: raise ZooError('All classes with images have weight 0.', 'Give at least one a positive weight.')
     return w
 
@@ -159,12 +167,12 @@ def check_split(
     "Refuse parts that cannot be trained on, with advice; warn about classes without any image"
     for t,o in zip((train, valid), names):
         if len(t)==0: raise ZooError(f"The split '{o}' is empty.", 'Split the items first: split_items(items, valid=.1).')
-        if (t<0).any(): raise ZooError(f"{(t<0).sum()} of {len(t)} images of '{o}' have no label.", 'Label them, or keep them out of this split.')
+        if (t<0).any(): raise ZooError(f"{(t<0).sum()} of {len(t)} images of '{o}' have no label.", 'Label them, or take them out.')
     if bs is None or bs<1: raise ZooError(f'bs={bs} is no batch size.', 'Give a whole number from 1.')
     if bs>len(train): raise ZooError(*_too_big(bs, len(train)))
     n,m = (np.bincount(t, minlength=len(vocab)) for t in (train, valid))
     only,none = (_few([vocab[i] for i in np.flatnonzero(o)]) for o in ((n==0) & (m>0), (n==0) & (m==0)))
-    if only: raise ZooError(f"No image in '{names[0]}' for what is in '{names[1]}': {only}.", 'split_items keeps the only image of a class in train.')
+    if only: raise ZooError(f"No image in '{names[0]}' for what is in '{names[1]}': {only}.", 'Split again with split_items.')
     if none: warnings.warn(f'No image in {names[0]} or {names[1]} of: {none}. The net will not learn them.')
 
 def _few(o): return ', '.join(map(str, o[:5])) + f' and {len(o)-5} more'*(len(o)>5)
