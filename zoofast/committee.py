@@ -157,6 +157,17 @@ def grid_choices(
         out[:,a:a+step] = (grid.astype(s.dtype) @ b.reshape(k,-1)).reshape(len(grid),-1,c).argmax(-1)
     return out
 
+def _counts(choice, y, c, g, k):
+    "Right, named and real images of each class, (k groups, m weightings, c)"
+    cell = choice + c*(np.arange(len(choice))[:,None] + len(choice)*g)
+    def n(o): return np.bincount(o, minlength=k*len(choice)*c).reshape(k,-1,c)
+    return n(cell[choice==y]), n(cell.ravel()), np.bincount(y+c*g, minlength=k*c).reshape(k,1,c)
+
+def _metric(hits, named, real, metric):
+    if metric=='accuracy': return hits.sum(-1)/real.sum(-1)
+    if metric=='balanced_accuracy': return (hits/np.maximum(real,1)).sum(-1)/(real>0).sum(-1)
+    return (2*hits/np.maximum(named+real,1)).mean(-1)
+
 def grid_scores(
     choice, # (m,n) first choices
     y,      # (n,) targets
@@ -165,14 +176,7 @@ def grid_scores(
 )->np.ndarray: # (m,)
     "One metric for each row of `choice`"
     refuse_unknown(metric, ('macro_f1','accuracy','balanced_accuracy'), 'metric')
-    m,n = choice.shape
-    cell = choice + c*np.arange(m)[:,None]
-    hits = np.bincount(cell[choice==y], minlength=m*c).reshape(m,c)
-    real = np.bincount(y, minlength=c)
-    if metric=='accuracy': return hits.sum(1)/n
-    if metric=='balanced_accuracy': return (hits/np.maximum(real,1)).sum(1)/(real>0).sum()
-    named = np.bincount(cell.ravel(), minlength=m*c).reshape(m,c)
-    return (2*hits/np.maximum(named+real,1)).mean(1)
+    return np.concatenate([_metric(*_counts(choice[i:i+16], y, c, 0, 1), metric)[0] for i in range(0,len(choice),16)])
 
 # %% ../nbs/22a_committee.ipynb #86986a1d
 def _loss_probs(a, s, y):
@@ -239,11 +243,13 @@ def _fit(s, y, method, metric, rule, grid, choice=None):
     v = grid_scores(choice, y, c, metric)
     return _best(v,grid), grid, v, choice
 
-def _chance(choice, y, c, metric, best, n=30, seed=0):
-    "Standard error of each weighting's distance from the best, by paired bootstrap"
-    rng = np.random.default_rng(seed)
-    draws = [grid_scores(choice[:,i], y[i], c, metric) for i in rng.integers(0, len(y), (n,len(y)))]
-    return np.std([v[best]-v for v in draws], axis=0)
+def _chance(choice, y, c, metric, best, k=50, draws=100, seed=0):
+    "Standard error of each weighting's distance from the best: bootstrap over `k` random groups of images"
+    rng, k = np.random.default_rng(seed), min(k,len(y))
+    g, w = rng.permutation(len(y))%k, rng.multinomial(k, np.full(k,1/k), draws).astype(float)
+    def drawn(ch): return _metric(*(np.tensordot(w, o, 1) for o in _counts(ch,y,c,g,k)), metric)
+    top = drawn(choice[best:best+1])
+    return np.concatenate([np.std(top-drawn(choice[i:i+16]), axis=0) for i in range(0,len(choice),16)])
 
 def _prepare(members, rule, common=True):
     "`(names, s, y, ids)` of the rows that every member can be judged on"
