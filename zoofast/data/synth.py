@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 import numpy as np, pandas as pd
 from ..core import ZooError, atomic_folder, progress, refuse_unknown
-from .animals import *
-from .particles import *
-from .pens import Dice, Disc, Dots, Limbs, absorb, arcs, pose
+from .animals import appendicularian, calanoid, chaetognath, cladoceran, ctenophore, doliolid, egg, fish_larva, harpacticoid, medusa, nauplius, oithona, pluteus, siphonophore, zoea
+from .particles import acantharian, bubble, ceratium, chaetoceros, chain, coscinodiscus, detritus, fibre, foraminifer, noctiluca, pellet, rhizosolenia, spumellarian, trichodesmium
+from .pens import Dice, Dots, Limbs, absorb, arcs, pose
 from .items import split_items
 from .store import Store, pack
 
@@ -212,9 +212,10 @@ def synth_items(
     balance:float=0., # 0: shares as in nature, 1: equal shares
 )->pd.DataFrame: # Items in random order, without split
     "Items that are drawn when read"
+    if not 0<=seed<2**31: raise ZooError(f'The seed is {seed}.', 'Seeds are 0 to 2147483647.')
     k = synth_counts(n, classes, min_count, balance)
     lab = np.repeat(k.index.to_numpy(object), k)
-    num = np.concatenate([np.arange(o) for o in k])+(seed<<32)
+    num = np.concatenate([np.arange(o, dtype=np.int64) for o in k])+(seed<<32)
     d = Dice('items', seed)
     order,haul = np.argsort(d(n=n), kind='stable'),(d(n=n)**2*max(4, n//500)).astype(int)
     lab,num = lab[order].tolist(),num[order].tolist()
