@@ -16,6 +16,7 @@ note = '<!-- Made from nbs/index.ipynb by tools/readme.py: edit the notebook. --
 class Tidy(Preprocessor):
     "Drop hidden cells and directive lines; keep text outputs only, since pictures live in files"
     def preprocess(self, nb, resources):
+        nb.metadata['language_info'] = dict(name='python')   # for the fences; nbdev_clean removes it
         nb.cells = [self.tidy(c) for c in nb.cells if c.source.strip() and not re.match(r'#\|\s*(hide|default_exp)\b', c.source)]
         return nb, resources
     def tidy(self, c):
