@@ -236,6 +236,7 @@ def _rows_of(items, store):
     "(store, row numbers) of anything that holds images"
     if hasattr(items, 'pixels'): return items,np.arange(len(items))
     a = None if isinstance(items, (str, pd.DataFrame)) or hasattr(items, '__fspath__') else np.asarray(items)
+    if a is not None and a.dtype==bool: a = np.flatnonzero(a)
     if a is not None and a.size==0: raise ZooError('There are no images.', 'Give row numbers, a Store, a folder or paths.')
     if a is None or a.dtype.kind not in 'iu':
         new = to_store(items, channels=store.channels)
@@ -276,12 +277,12 @@ def store_dls(
     max_weight:float=None, # clip of those weights, in units of their mean over classes
     meta:bool=False, # batches are (image, size metadata, class)
     seed:int=42, # of order and augmentation
-    splits=('train','valid'), # names of splits, or two arrays of rows
+    splits=('train','valid'), # names of splits, or two arrays of rows or masks
     valid_size:int=None, # side of evaluation images, when another
     device=None, # None: a GPU if there is one
 )->StoreDLs:
     "DataLoaders over a packed Store"
-    tr,va = (store.rows(o) if isinstance(o, str) else np.asarray(o, np.int64) for o in splits)
+    tr,va = (store.rows(o) if isinstance(o, str) else _rows_of(o, store)[1] for o in splits)
     names = [o if isinstance(o, str) else n for o,n in zip(splits, ('train','valid'))]
     check_split(store.label[tr], store.label[va], store.vocab, bs, names)
     look = dict(size=size, fit=fit, aug=aug, photo=photo, mean=mean, std=std, fill=fill, meta=meta, seed=seed)
