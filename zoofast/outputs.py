@@ -26,7 +26,7 @@ def write_csv(
     except pa.ArrowInvalid: body.seek(0); body.truncate(); put('needed')
     head = io.StringIO(); csv.writer(head, lineterminator='\n').writerow(df.columns)
     with atomic_write(path, 'wb') as f:
-        out = gzip.GzipFile(filename='', mode='wb', fileobj=f, mtime=0) if str(path).endswith('.gz') else f
+        out = gzip.GzipFile(filename='', mode='wb', compresslevel=4, fileobj=f, mtime=0) if str(path).endswith('.gz') else f
         out.write(head.getvalue().encode()); out.write(body.getbuffer())
         if out is not f: out.close()
     return Path(path)
