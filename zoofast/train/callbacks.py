@@ -78,7 +78,7 @@ class StopOnNaN(Callback):
     def before_fit(self): self.trouble = None
     def after_loss(self):
         if torch.isfinite(self.loss).all(): return
-        lrs = ', '.join(f"{h['lr']:.3g}" for h in self.opt.hypers)
+        lrs = ', '.join(dict.fromkeys(f"{h['lr']:.3g}" for h in self.opt.hypers))
         self.trouble = TrainError(f"The loss is {self.loss.mean().item()} in epoch {self.epoch}, batch {self.iter} (lr {lrs}){self._who()}.",
                                   "Lower lr (see lr_find), clip the gradient (clip=1.), or look at these items.")
         raise CancelFitException()
@@ -87,8 +87,9 @@ class StopOnNaN(Callback):
             bad = (~torch.isfinite(t.detach().flatten(1)).all(1)).nonzero().flatten().tolist()
             if 0 < len(bad) < len(t): break
         else: return ''
-        rows = getattr(self.dl, 'batch_rows', None)
-        return f", from items {bad[:5]} of the batch" if rows is None else f", from rows {[int(rows[i]) for i in bad[:5]]} of the store"
+        if not hasattr(self.dl, 'rows'): return f", from items {bad[:5]} of the batch"
+        pos = list(self.dl.sample())[self.iter*self.dl.bs:]
+        return f", from rows {[int(self.dl.rows[pos[i]]) for i in bad[:5]]} of the store"
     def after_fit(self):
         err,self.trouble = self.trouble,None
         if err: raise err
@@ -138,6 +139,8 @@ class ProgressiveSize(Callback):
         sizes:dict, # {first epoch: size in px}, epochs counted from 0
         valid:bool=False, # also validate at that size; otherwise at the loader's own
     ): self.sizes,self.valid,self.old = sizes,valid,None
+    def before_fit(self):
+        if not hasattr(self.dls.train, 'size'): raise TrainError('These DataLoaders have no size to change.', 'Use store_dls.')
     def _dls(self): return [self.dls.train,self.dls.valid][:1+self.valid]
     def before_train(self):
         if self.old is None: self.old = [o.size for o in self._dls()]
