@@ -83,14 +83,13 @@ class Spec:
     keep:str = 'macro_f1'           # the epoch to keep: best by this column of the history, or 'last'
     tta:str|list|tuple = 'd4'       # views to average when predicting, unless told otherwise
     seed:int = 42                   # weights, order, poses
-
     def __post_init__(self):
         for f in fields(self): object.__setattr__(self, f.name, fit_type(f.name, getattr(self, f.name), _hints[f.name]))
         check(self)
 
+# %% ../../nbs/train/03_recipes.ipynb #2747bc44
 _hints = typing.get_type_hints(Spec)
 
-# %% ../../nbs/train/03_recipes.ipynb #2747bc44
 def check(
     s:Spec,
 ):
