@@ -328,8 +328,12 @@ def choose_weights(
     k:int=5,               # parts of the cross-validation
     metric:str='macro_f1', step:float=.05, rule:str='logits', seed:int=42, # see `fit_weights`, `cross_fit`
 )->Weights: # `.cv` holds each method's score on rows it was not fitted on
-    "The method with the best cross-validated score, fitted on all rows"
+    "The simplest method whose cross-validated score differs from the best by no more than chance"
     ps = align_members(members, common=True)
     methods = [m for m in methods if not (m=='logloss' and rule=='vote')]
-    cv = {m:float(scores(cross_fit(ps, k, m, metric, step, rule, seed))[metric]) for m in methods}
-    return replace(fit_weights(ps, max(cv, key=cv.get), metric, step, rule), cv=cv)
+    outs = [cross_fit(ps, k, m, metric, step, rule, seed) for m in methods]
+    ok = outs[0].ok & (outs[0].targs>=0)
+    ch, y, c = np.stack([o.logits[ok].argmax(1) for o in outs]), outs[0].targs[ok], len(outs[0].vocab)
+    v = grid_scores(ch, y, c, metric)
+    i = int(np.flatnonzero(v.max()-v<=_chance(ch, y, c, metric, int(v.argmax())))[0])
+    return replace(fit_weights(ps, methods[i], metric, step, rule), cv=dict(zip(methods,v.tolist())))
