@@ -66,14 +66,11 @@ def align_members(
 def unique_names(names):
     "`names`, repeated ones with their place behind"
     out = []
-    for i,n in enumerate(map(str,names)):
-        while n in out: n = f'{n}_{i}'
-        out.append(n)
+    for i,n in enumerate(map(str,names)): out.append(next(o for o in (n+f'_{i}'*k for k in range(99)) if o not in out))
     return out
 
 def _same_targs(ps):
-    have = {k:p.targs for k,p in ps.items() if p.targs is not None}
-    if not have: return ps
+    if not (have := {k:p.targs for k,p in ps.items() if p.targs is not None}): return ps
     t = np.max(list(have.values()), axis=0, initial=-1)
     for k,o in have.items():
         if (bad := (o>=0)&(o!=t)).any():
@@ -81,8 +78,7 @@ def _same_targs(ps):
     return {k:replace(p, targs=t) for k,p in ps.items()}
 
 # %% ../nbs/22a_committee.ipynb #1d824b1d
-RULES = ('logits','probs','vote')
-TIE = 1e-3 # share of a vote that probabilities may decide
+RULES, TIE = ('logits','probs','vote'), 1e-3 # TIE: share of a vote that probabilities may decide
 
 def rule_scores(
     logits, # (..., c)
@@ -133,13 +129,12 @@ def combine(
 def simplex_grid(
     k:int,          # members
     step:float=.05, # must divide 1
-    most:int=200_000, # refuse larger grids
 )->np.ndarray: # (points, k), rows sum to 1, from all on the last member to all on the first
     "Every weighting of `k` members in multiples of `step`"
     n = round(1/step) if step>0 else 0
     if n<1 or abs(n*step-1)>1e-9: raise ZooError(f'A step of {step} does not divide 1.', 'Use .05, .1, .2, .25 or .5.')
     m = math.comb(n+k-1, k-1)
-    if m>most: raise ZooError(f'A grid of {m:,} weightings for {k} members.', "Take a larger step, or method='logloss'.")
+    if m>200_000: raise ZooError(f'A grid of {m:,} weightings for {k} members.', "Take a larger step, or method='logloss'.")
     bars = np.array(list(combinations(range(n+k-1), k-1)), dtype=int).reshape(m, k-1)
     return (np.diff(bars, axis=1, prepend=-1, append=n+k-1)-1)/n
 
