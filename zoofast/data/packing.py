@@ -60,7 +60,7 @@ def _lock(path):
     except (ImportError, OSError): pass   # no such locks here: Windows, some network disks
     return f
 
-COMMIT = 1. # seconds between two commits
+COMMIT = 1. # seconds between two commits; 0: after each parcel
 
 class Partial:
     "The half-made store: pixels and records so far, and the journal that says how far they are valid"
@@ -116,7 +116,7 @@ def add(self:Partial, rows, parcel):
     self.bad.update({int(rows[k]):why for k,why in parcel['bad']})
     self.pos,self.rows = self.pos+len(parcel['pix']),max(self.rows, int(rows[-1])+1)
     self.lo,self.hi = min(self.lo, int(rows[0])),max(self.hi, int(rows[-1])+1)
-    if time.monotonic()-self.saved>max(COMMIT, 10*self.cost): self.commit()
+    if not COMMIT or time.monotonic()-self.saved>max(COMMIT, 10*self.cost): self.commit()
 
 @patch
 def commit(self:Partial):
