@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from .core import ZooError, atomic_write, refuse_unknown, write_json
 from .preds import Preds
-from .train.metrics import scores
 
 # %% ../nbs/24_outputs.ipynb #85f5e6ad
 def write_csv(
@@ -145,5 +144,6 @@ def write_scores(
     **extra,      # facts that belong beside the numbers: recipe, seed, budget
 )->Path:
     "Write the scores of members and ensembles as JSON"
+    from zoofast.train.metrics import scores     # needs fastai, which a submission does not
     write_json({**extra, 'scores':{k:scores(v) if isinstance(v,Preds) else v for k,v in results.items()}}, path)
     return Path(path)
