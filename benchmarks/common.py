@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine, CPU time and memory of a process tree, images to work on, rows of results.  Linux only (/proc)."""
+"""What the benchmarks share: the machine, CPU time and memory of a process tree, images, rows of results.  Linux only (/proc)."""
 import hashlib, os, platform, resource, subprocess, sys, threading, time
 from pathlib import Path
 import numpy as np
@@ -93,7 +93,8 @@ def fastai_dls(files, labels, vocab, size, mean, std, aug, valid=False):
     "fastai's own way: PIL grey, resize and pad in workers, affine batch transforms; the files are the train part, or the valid part"
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, Normalize, PILImageBW, Resize, ResizeMethod, aug_transforms
     y = dict(zip(files, labels))
-    tfms = aug_transforms(flip_vert=True, max_rotate=ROT, min_zoom=1/ZOOM, max_zoom=ZOOM, max_lighting=0, max_warp=0, pad_mode='border') if aug else []
+    pose = dict(flip_vert=True, max_rotate=ROT, min_zoom=1/ZOOM, max_zoom=ZOOM, max_lighting=0, max_warp=0, pad_mode='border')
+    tfms = aug_transforms(**pose) if aug else []
     def split(o): return ([0], [*range(1, len(o))]) if valid else ([*range(1, len(o))], [0])
     block = DataBlock((ImageBlock(PILImageBW), CategoryBlock(vocab=vocab)), get_y=y.get, splitter=split,
         item_tfms=Resize(size, ResizeMethod.Pad, pad_mode='border'), batch_tfms=[*tfms, Normalize.from_stats(mean, std, cuda=False)])
@@ -101,7 +102,9 @@ def fastai_dls(files, labels, vocab, size, mean, std, aug, valid=False):
 
 def table(rows, cols):
     "Rows as aligned text"
-    form = lambda v: f'{v:,.0f}' if isinstance(v, (int, float)) and abs(v)>=100 else f'{v:.3g}' if isinstance(v, float) else '' if v is None else str(v)
+    def form(v):
+        if isinstance(v, (int, float)) and abs(v)>=100: return f'{v:,.0f}'
+        return f'{v:.3g}' if isinstance(v, float) else '' if v is None else str(v)
     cells = [cols] + [[form(r.get(c)) for c in cols] for r in rows]
     wide = [max(len(r[k]) for r in cells) for k in range(len(cols))]
     return '\n'.join('  '.join(o.ljust(w) if k==0 else o.rjust(w) for k,(o,w) in enumerate(zip(r, wide))) for r in cells)
