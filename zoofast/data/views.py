@@ -146,6 +146,28 @@ def as_affine(
     return AUGMENTS[aug]
 
 # %% ../../nbs/data/05_views.ipynb #e25c8600
+def _jitter(x, b, c, mu, sd):
+    "`clamp((v*b - m)*c + m)` on grey levels v in 0..1 of the normalised x, m the mean of v*b: one multiply-add and a clamp"
+    m = x.mean((1,2,3),keepdim=True)*sd+mu
+    return (x*(b*c)+((mu*c+m*(1-c))*b-mu)/sd).clamp_(min=-mu/sd,max=(1-mu)/sd)
+
+def _blur(x, rows, sigma):
+    "3x3 Gaussian blur of some rows, edges repeated"
+    import torch, torch.nn.functional as F
+    for k in rows:
+        e = math.exp(-.5/sigma[k]**2)
+        g = torch.tensor([e,1,e],dtype=x.dtype,device=x.device)/(1+2*e)
+        x[k] = F.conv2d(F.pad(x[k][:,None],(1,1,1,1),mode='replicate'),(g[:,None]*g)[None,None])[:,0]
+
+def _erase(x, u, area, value):
+    "One box of `area` share and side ratio .3 to 3.3"
+    H,W = x.shape[-2:]
+    a,r = H*W*(area[0]+u[0]*(area[1]-area[0])),math.exp((2*u[1]-1)*math.log(3.3))
+    h,w = min(max(round((a*r)**.5),1),H),min(max(round((a/r)**.5),1),W)
+    i,j = int(u[2]*(H-h+1)),int(u[3]*(W-w+1))
+    x[:,i:i+h,j:j+w] = value
+
+# %% ../../nbs/data/05_views.ipynb #a665129c
 @dataclass(frozen=True)
 class Photo:
     "Photometric jitter, blur and random erasing of a batch; the defaults change nothing"
@@ -178,27 +200,6 @@ class Photo:
         if self.blur: _blur(x,np.flatnonzero(u[:,3]<self.blur),.1+.9*u[:,4])
         for k in np.flatnonzero(u[:,5]<self.erase) if self.erase else []: _erase(x[k],u[k,6:],self.area,((self.value-mu)/sd)[0])
         return x
-
-def _jitter(x, b, c, mu, sd):
-    "`clamp((v*b - m)*c + m)` on grey levels v in 0..1 of the normalised x, m the mean of v*b: one multiply-add and a clamp"
-    m = x.mean((1,2,3),keepdim=True)*sd+mu
-    return (x*(b*c)+((mu*c+m*(1-c))*b-mu)/sd).clamp_(min=-mu/sd,max=(1-mu)/sd)
-
-def _blur(x, rows, sigma):
-    "3x3 Gaussian blur of some rows, edges repeated"
-    import torch, torch.nn.functional as F
-    for k in rows:
-        e = math.exp(-.5/sigma[k]**2)
-        g = torch.tensor([e,1,e],dtype=x.dtype,device=x.device)/(1+2*e)
-        x[k] = F.conv2d(F.pad(x[k][:,None],(1,1,1,1),mode='replicate'),(g[:,None]*g)[None,None])[:,0]
-
-def _erase(x, u, area, value):
-    "One box of `area` share and side ratio .3 to 3.3"
-    H,W = x.shape[-2:]
-    a,r = H*W*(area[0]+u[0]*(area[1]-area[0])),math.exp((2*u[1]-1)*math.log(3.3))
-    h,w = min(max(round((a*r)**.5),1),H),min(max(round((a/r)**.5),1),W)
-    i,j = int(u[2]*(H-h+1)),int(u[3]*(W-w+1))
-    x[:,i:i+h,j:j+w] = value
 
 # %% ../../nbs/data/05_views.ipynb #e0a2a7c9
 @dataclass(frozen=True)
