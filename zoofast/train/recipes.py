@@ -236,7 +236,7 @@ def demo_resnet():
     return Spec(arch='resnet10t', size=48, meta=True, aug='rot', alpha=.3, max_weight=5., smoothing=.05, epochs=11, bs=32, lr=3e-3, wd=.05, ema=.998)
 
 @recipe
-def demo_efficientnet(): return demo_resnet().with_(arch='test_efficientnet', epochs=28, lr=6e-3, seed=43)
+def demo_efficientnet(): return demo_resnet().with_(arch='test_efficientnet', amp=None, epochs=28, lr=6e-3, seed=43)
 
 @recipe
 def demo_convnext(): return demo_resnet().with_(arch='test_convnext', options=_overlap, alpha=.5, epochs=28, lr=6e-3, clip=1., seed=44)
@@ -248,7 +248,7 @@ def ndsb_resnet():
 
 @recipe
 def ndsb_efficientnet():
-    return ndsb_resnet().with_(arch='efficientnet_lite0', size={0:32, 5:48}, eval_size=48, phases=[[6, 0., .1], [2, .5, 0.]], epochs=8, seed=43)
+    return ndsb_resnet().with_(arch='efficientnet_lite0', amp=None, size={0:32, 5:48}, eval_size=48, phases=[[6, 0., .1], [2, .5, 0.]], epochs=8, seed=43)
 
 @recipe
 def ndsb_convnext(): return ndsb_resnet().with_(arch='convnext_zepto_rms_ols', options=_overlap, clip=1., seed=44)
