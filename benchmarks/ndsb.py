@@ -12,11 +12,13 @@ p.add_argument('--out', default='outputs/ndsb', help='where results go; models a
 p.add_argument('--recipes', nargs='+', default=['ndsb-resnet', 'ndsb-efficientnet', 'ndsb-convnext'], help='names or YAML files')
 p.add_argument('--set', nargs='*', default=[], help='key=value for all recipes, such as epochs=1 for a trial')
 p.add_argument('--tta', default='d4')
+p.add_argument('--train-only', action='store_true', help='leave the scores to a later run: members may be trained side by side, one a core, with --threads 1')
+p.add_argument('--threads', type=int, help='of every library; none: one a core')
 p.add_argument('--json', help='also write the rows here')
 args = p.parse_args()
 
 from common import set_threads, machine, versions, cpu_seconds
-set_threads(None)
+set_threads(args.threads)
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from zoofast.core import write_json, atomic_write
@@ -45,6 +47,7 @@ for r in args.recipes:
     cost[name] = dict(train_seconds=round(time.perf_counter()-t), train_cpu_seconds=round(cpu_seconds()-c))
     write_json(cost[name], out/'models'/f'{name}.json')
 
+if args.train_only: raise SystemExit
 members,rows,seconds = [load_model(out/'models'/n) for n in names],store.rows('valid'),{}
 for views in ('none', args.tta):
     t = time.perf_counter()

@@ -244,11 +244,11 @@ def demo_convnext(): return demo_resnet().with_(arch='test_convnext', options=_o
 # %% ../../nbs/train/03_recipes.ipynb #fabdc4e7
 @recipe
 def ndsb_resnet():
-    return Spec(arch='resnet10t', size={0:48, 10:64}, eval_size=64, meta=True, aug='s0', smoothing=.1, phases=[[11, 0., .1], [3, .5, 0.]], epochs=14, bs=64, lr=3e-3, wd=.05, ema=.999)
+    return Spec(arch='resnet10t', size={0:48, 7:64}, eval_size=64, meta=True, aug='s0', smoothing=.1, phases=[[8, 0., .1], [2, .5, 0.]], epochs=10, bs=64, lr=3e-3, wd=.05, ema=.999)
 
 @recipe
 def ndsb_efficientnet():
-    return ndsb_resnet().with_(arch='efficientnet_lite0', amp=None, size={0:32, 5:48}, eval_size=48, phases=[[6, 0., .1], [2, .5, 0.]], epochs=8, seed=43)
+    return ndsb_resnet().with_(arch='efficientnet_lite0', amp=None, size={0:32, 4:48}, eval_size=48, phases=[[5, 0., .1], [1, .5, 0.]], epochs=6, seed=43)
 
 @recipe
 def ndsb_convnext(): return ndsb_resnet().with_(arch='convnext_zepto_rms_ols', options=_overlap, clip=1., seed=44)
