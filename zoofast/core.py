@@ -21,7 +21,7 @@ class ZooError(ValueError):
         fix:str='', # what to do about it
     ): super().__init__(what, fix)
     what = property(lambda self: self.args[0])
-    fix  = property(lambda self: self.args[1])
+    fix  = property(lambda self: self.args[1] if len(self.args)>1 else '')
     def __str__(self): return f'{self.what} {self.fix}'.strip()
 
 # %% ../nbs/00_core.ipynb #9354a150

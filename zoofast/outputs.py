@@ -82,7 +82,7 @@ def fill_errors(
     bad = ~preds.ok
     if not bad.any(): return preds
     i = preds.ids[bad][0]
-    if fallback is None: raise ZooError(f'{bad.sum()} images have no prediction, such as {i!r} ({preds.errors.get(i,"no reason given")}).',
+    if fallback is None: raise ZooError(f'{bad.sum()} images have no prediction, such as {str(i)!r} ({preds.errors.get(i,"no reason given")}).',
                                         "State a class for them: fallback='...'.")
     z = preds.logits.copy(); z[bad] = 0
     if fallback!='uniform' or 'uniform' in preds.vocab:
