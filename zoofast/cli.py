@@ -263,9 +263,9 @@ def submit(a):
 # %% ../nbs/41_cli.ipynb #b37d3ce5
 @command('zoofast demo\nzoofast demo --quick --out /tmp/try',
     arg('--out', default='outputs/demo', metavar='FOLDER', help='where results go (default outputs/demo; an earlier demo there is replaced)'),
-    arg('-n', type=int, default=None, help='images to make'), arg('--seed', type=int, default=0, help='of everything (default 0)'),
+    arg('-n', type=int, default=None, help='images to make'), arg('--seed', type=int, help='of the images: another seed draws other individuals'),
     arg('--quick', action='store_true', help='half a minute, to see that it runs: the scores mean nothing'))
 def demo(a):
     "The whole way on an embedded plankton set: three members, an ensemble, a report"
     from zoofast.demo import run_demo
-    run_demo(a.out, seed=a.seed, quick=a.quick, **({'n':a.n} if a.n else {}))
+    run_demo(a.out, quick=a.quick, **{k:v for k,v in dict(n=a.n, seed=a.seed).items() if v is not None})
