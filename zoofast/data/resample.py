@@ -6,9 +6,11 @@
 __all__ = ['tie', 'f4', 'i4', 'u4', 'sample_ref', 'sample']
 
 # %% ../../nbs/data/04_resample.ipynb #9f47bbc1
-import math, threading
+import math, os
 import numpy as np
-from numba import njit, prange
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from numba import config, njit
 from ..core import ZooError
 
 # %% ../../nbs/data/04_resample.ipynb #83a7a20a
@@ -199,17 +201,26 @@ def _affine(pix, o, h, w, m, fill, scale, shift, out):
             _load(Q,idx,n,q); _lerp(q,ax,ay,n,row[j0:j1],scale,shift)
 
 # %% ../../nbs/data/04_resample.ipynb #a2a84af3
-@njit(parallel=True, nogil=True, cache=True)
-def _batch(pix, off, h, w, fill, M, scale, shift, out):
+@njit(nogil=True, cache=True)
+def _draw(pix, off, h, w, fill, M, scale, shift, out, first, step):
+    "Images first, first+step, ... of a batch"
     B,C = out.shape[:2]
-    for b in prange(B):
+    for b in range(first,B,step):
         for c in range(C):
             o = off[b]+np.int64(c)*h[b]*w[b]
             if M[b,1]==0 and M[b,3]==0: _separable(pix,o,h[b],w[b],M[b],fill[b,c],scale[c],shift[c],out[b,c])
             else: _affine(pix,o,h[b],w[b],M[b],fill[b,c],scale[c],shift[c],out[b,c])
 
-_lock = threading.Lock()
+@lru_cache(None)
+def _pool(n, pid): return ThreadPoolExecutor(n,'zoofast-sample')
 
+def _share(f, B):
+    "Call `f(first, step)` so that all of `B` images are drawn, on as many threads as numba would use"
+    n = min(config.NUMBA_NUM_THREADS,B//4)
+    if n<2: return f(0,1)
+    list(_pool(n,os.getpid()).map(lambda i: f(i,2*n),range(2*n)))
+
+# %% ../../nbs/data/04_resample.ipynb #0e88b56b
 def sample(
     store, # a Store: has pixels, offset, height, width, fill, channels
     rows:np.ndarray, # (B,) row numbers
@@ -231,5 +242,6 @@ def sample(
     mu = np.zeros(C) if mean is None else np.asarray(mean,float)
     if len(sd)!=C or len(mu)!=C: raise ZooError(f'mean and std have {len(mu)} and {len(sd)} channels, the store has {C}.')
     fl = store.fill[rows].astype(np.float32) if fill is None else np.full((len(rows),C),fill,np.float32)
-    with _lock: _batch(store.pixels,store.offset[rows],store.height[rows],store.width[rows],fl,M,(1/(255*sd)).astype(np.float32),(-mu/sd).astype(np.float32),out)
+    args = store.pixels,store.offset[rows],store.height[rows],store.width[rows],fl,M,(1/(255*sd)).astype(np.float32),(-mu/sd).astype(np.float32),out
+    _share(partial(_draw,*args),len(rows))
     return out
