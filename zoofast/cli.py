@@ -251,13 +251,14 @@ def ensemble(a):
     arg('--style', default='label', choices=['label','probs'], help='one class an image (ZooCAM), or a column a class (NDSB)'),
     arg('--names', default='index', choices=['index','name','prefix'], help='classes as numbers in vocab order (default), names, or the integer before the name'),
     arg('--order', default='lexicographic', help='lexicographic (default: 0 1 10 100 ...), or a sample submission whose order to follow'),
-    arg('--columns', default=None, help='header of the two columns, as in imgname,label'))
+    arg('--columns', default=None, help='header of the two columns, as in imgname,label'),
+    arg('--fallback', metavar='CLASS', help='class for images that could not be read (default: refuse them)'))
 def submit(a):
     "Write a competition file from predictions"
     from zoofast.outputs import write_submission
     from zoofast.preds import Preds
     kw = dict(columns=tuple(a.columns.split(','))) if a.columns else {}
-    write_submission(Preds.load(a.preds), a.out, style=a.style, names=a.names, order=a.order, **kw)
+    write_submission(Preds.load(a.preds), a.out, style=a.style, names=a.names, order=a.order, fallback=a.fallback, **kw)
     print(f'written: {a.out}')
 
 # %% ../nbs/41_cli.ipynb #b37d3ce5

@@ -251,4 +251,4 @@ def ndsb_efficientnet():
     return ndsb_resnet().with_(arch='efficientnet_lite0', amp=None, size={0:32, 4:48}, eval_size=48, phases=[[5, 0., .1], [1, .5, 0.]], epochs=6, seed=43)
 
 @recipe
-def ndsb_convnext(): return ndsb_resnet().with_(arch='convnext_zepto_rms_ols', options=_overlap, clip=1., seed=44)
+def ndsb_convnext(): return ndsb_resnet().with_(arch='convnext_zepto_rms_ols', options=_overlap, clip=1., size=48, eval_size=48, phases=[[5, 0., .1], [1, .5, 0.]], epochs=6, seed=44)
