@@ -16,5 +16,6 @@ extras = {k.removesuffix('_requirements'):v.split() for k,v in cfg.items() if k.
 setup(name=cfg['lib_name'], version=re.search(r'__version__ = "(.+?)"', read('zoofast/__init__.py'))[1], description=cfg['description'], keywords=cfg['keywords'],
       long_description=read('README.md'), long_description_content_type='text/markdown', url=cfg['url'] or None, author=cfg['author'],
       license='Apache-2.0', license_files=['LICENSE'], classifiers=lines('classifiers'), python_requires=f">={cfg['min_python']}",
-      packages=find_packages(include=['zoofast', 'zoofast.*']), install_requires=cfg['requirements'].split(), extras_require=extras,
+      packages=find_packages(include=['zoofast', 'zoofast.*']), package_dir={'': '.'}, # so that an editable install is a path entry: numba's caches survive `pip uninstall` and would shadow an import hook
+      install_requires=cfg['requirements'].split(), extras_require=extras,
       entry_points=dict(console_scripts=lines('console_scripts')))
