@@ -19,7 +19,8 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
 from .core import ZooError, data_dir, progress, seed_all, versions
 from .preds import Preds
 from .data.items import check_items, class_counts, duplicates, imbalance, items_from_folder, items_from_table, leaks, split_items
-from .data.synth import synth_classes, synth_folder, synth_store, tiny_store
+from .data.camera import synth_classes
+from .data.synth import synth_folder, synth_store, tiny_store
 from .data.store import Store, pack, read_image, to_store
 from .data.views import AUGMENTS, Affine, Fit, Photo, view_set
 from .data.dls import StoreBlock, class_weights, file_dls, store_dls
