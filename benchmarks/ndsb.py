@@ -28,7 +28,8 @@ from zoofast.train.recipes import get_recipe
 from zoofast.learner import train
 from zoofast.members import load_model
 from zoofast.tta import predict_members
-from zoofast.committee import combine, cross_fit
+from zoofast.committee import combine
+from zoofast.weights import cross_fit
 from zoofast.science.report import plot_confusion, plot_curves, score_table, show_errors, top_confusions
 
 out = Path(args.out); out.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,9 @@ from .train.recipes import Spec, get_recipe, recipes
 from .learner import load_model, save_model, train, zoo_learner
 from .tta import predict_members
 from .calibrate import adjust, fit_tau, fit_temperature
-from .ensemble import choose_weights, combine, cross_fit, fit_weights, load_ensemble, predict, save_ensemble
+from .committee import combine
+from .weights import choose_weights, cross_fit, fit_weights
+from .ensemble import load_ensemble, predict, save_ensemble
 from .outputs import write_probs, write_scores, write_submission
 from .science.report import (Picture, analyse, errors, plot_classes, plot_confusion, plot_curves, plot_scores, plot_sizes, score_table, show_class_page,
                                     show_errors, top_confusions)

@@ -236,7 +236,8 @@ def predict(a):
 def ensemble(a):
     "Fit the weights of an ensemble on the members' validation predictions"
     need_files(*a.models)
-    from zoofast.ensemble import choose_weights, fit_weights, save_ensemble
+    from zoofast.ensemble import save_ensemble
+    from zoofast.weights import choose_weights, fit_weights
     from zoofast.outputs import write_csv
     w = choose_weights(a.models, step=a.step, rule=a.rule) if a.method=='auto' else fit_weights(a.models, method=a.method, step=a.step, rule=a.rule)
     save_ensemble(a.out, a.models, w, rule=a.rule, exist_ok=a.overwrite)

@@ -19,7 +19,9 @@ from .train.metrics import scores
 from .train.recipes import Spec, get_recipe
 from .learner import load_model, train
 from .tta import predict_members
-from .ensemble import choose_weights, combine, save_ensemble
+from .committee import combine
+from .weights import choose_weights
+from .ensemble import save_ensemble
 from .outputs import write_submission
 from .science.report import plot_confusion, plot_curves, plot_scores, safe_cells, show_class_page, show_errors
 

@@ -16,7 +16,8 @@ from .core import ZooError, atomic_folder, inside, read_json, refuse_unknown, ve
 from .preds import Preds
 from .data.store import Store, to_store
 from .calibrate import Calibration
-from .committee import RULES, Weights, as_preds, as_weights, align_members, choose_weights, combine, cross_fit, fit_weights, plot_weights, simplex_grid, unique_names
+from .committee import RULES, as_weights, combine, unique_names
+from .weights import Weights, choose_weights
 from .members import Member, check_vocab
 from .learner import as_member, save_model
 from .tta import predict_members
