@@ -31,9 +31,9 @@ def fit_temperature(
     z,y = judged(preds)
     zy = z[np.arange(len(y)), y]
     def slope(b): return ((softmax(b*z)*z).sum(1)-zy).mean()
-    if slope(.05)>=0: return 20.
-    if slope(20)<=0: return .05
-    return float(1/brentq(slope, .05, 20, xtol=1e-12))
+    lo,hi = .05,20.                                        # bounds of b = 1/T
+    b = lo if slope(lo)>0 else hi if slope(hi)<0 else brentq(slope, lo, hi)
+    return float(1/b)
 
 def apply_temperature(
     preds:Preds,

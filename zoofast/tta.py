@@ -11,8 +11,9 @@ from fastai.learner import Learner
 from fastcore.basics import patch
 from .core import ZooError, refuse_unknown, progress as bar
 from .preds import Preds, softmax
-from .data.views import as_fit, view_set, draw_views
-from .data.dls import StoreDL, size_meta
+from .data.fits import as_fit
+from .data.views import view_set, draw_views
+from .data.batches import StoreDL, size_meta
 from .members import DECISION, Member
 from .learner import as_member
 
