@@ -44,7 +44,7 @@ def arms(items, store, size, alpha):
     import torch
     from torchvision.io import ImageReadMode, decode_image, read_file
     from zoofast.data.dls import store_dls
-    from zoofast.data.views import Affine
+    from zoofast.data.augment import Affine
     aug = Affine(rot=ROT, scale=(1/ZOOM, ZOOM), hflip=.5, vflip=.5)
     dls = store_dls(store, size=size, bs=BS, aug=aug, alpha=alpha, device='cpu')
     mean,std,vocab = list(store.mean),list(store.std),list(store.vocab)

@@ -11,9 +11,8 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'Phases', 'ProgressiveSize', 'StopOnNaN', 'Spec', 'get_recipe', 'recipes', 'load_model', 'save_model',
            'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights',
            'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble', 'write_probs',
-           'write_scores', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion',
-           'plot_curves', 'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors',
-           'top_confusions', 'run_demo']
+           'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
+           'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'top_confusions', 'run_demo']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -22,8 +21,11 @@ from .data.items import check_items, class_counts, duplicates, imbalance, items_
 from .data.camera import synth_classes
 from .data.synth import synth_folder, synth_store, tiny_store
 from .data.store import Store, pack, read_image, to_store
-from .data.views import AUGMENTS, Affine, Fit, Photo, view_set
-from .data.dls import StoreBlock, class_weights, file_dls, store_dls
+from .data.fits import Fit
+from .data.augment import AUGMENTS, Affine, Photo
+from .data.views import view_set
+from .data.sampling import class_weights
+from .data.dls import StoreBlock, file_dls, store_dls
 from .models.backbones import zoo_model, zoo_splitter
 from .train.metrics import BalancedAccuracy, MacroF1, Top5, macro_f1, per_class, scores
 from .train.callbacks import EMA, KeepBest, Phases, ProgressiveSize, StopOnNaN
@@ -34,7 +36,7 @@ from .calibrate import adjust, fit_tau, fit_temperature
 from .committee import combine
 from .weights import choose_weights, cross_fit, fit_weights
 from .ensemble import load_ensemble, predict, save_ensemble
-from .outputs import write_probs, write_scores, write_submission
+from .outputs import write_probs, write_submission
 from .science.report import (Picture, analyse, errors, plot_classes, plot_confusion, plot_curves, plot_scores, plot_sizes, score_table, show_class_page,
                                     show_errors, top_confusions)
 from .demo import run_demo
@@ -44,5 +46,5 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'synth_classes', 'synth_folder', 'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Fit', 'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls',
          'zoo_model', 'zoo_splitter', 'BalancedAccuracy', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Spec', 'get_recipe', 'recipes',
          'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble',
-         'write_probs', 'write_scores', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes', 'score_table', 'show_class_page',
+         'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes', 'score_table', 'show_class_page',
          'show_errors', 'top_confusions', 'run_demo']

@@ -235,7 +235,7 @@ def sample(
     rows,C = np.asarray(rows,np.int64),store.channels
     H,W = (size,size) if isinstance(size,(int,np.integer)) else size
     M = np.ascontiguousarray(M,np.float32)
-    if M.shape!=(len(rows),6) or not np.isfinite(M).all(): raise ZooError(f"Views must be {len(rows)} rows of 6 finite numbers, not an array of shape {M.shape}.", 'Make them with zoofast.data.views.')
+    if M.shape!=(len(rows),6) or not np.isfinite(M).all(): raise ZooError(f"Views must be {len(rows)} rows of 6 finite numbers, not an array of shape {M.shape}.", 'Make them with zoofast.data.fits.')
     if out is None: out = np.empty((len(rows),C,H,W),np.float32)
     elif out.shape!=(len(rows),C,H,W) or out.dtype!=np.float32: raise ZooError(f'`out` is {out.dtype} {out.shape}, the views are float32 {(len(rows),C,H,W)}.')
     sd = np.ones(C) if std is None else np.asarray(std,float)

@@ -14,7 +14,9 @@ from pathlib import Path
 import yaml
 
 from ..core import *
-from ..data.views import Photo, as_affine, as_fit, view_set
+from ..data.fits import as_fit
+from ..data.augment import Photo, as_affine
+from ..data.views import view_set
 
 # %% ../../nbs/train/03_recipes.ipynb #a54a1994
 def _plain(v):
