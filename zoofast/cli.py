@@ -236,12 +236,13 @@ def predict(a):
 def ensemble(a):
     "Fit the weights of an ensemble on the members' validation predictions"
     need_files(*a.models)
-    from zoofast.ensemble import save_ensemble
+    from zoofast.ensemble import as_ensemble, calibrated_preds, save_ensemble
     from zoofast.weights import choose_weights, fit_weights
     from zoofast.outputs import write_csv
-    w = choose_weights(a.models, step=a.step, rule=a.rule) if a.method=='auto' else fit_weights(a.models, method=a.method, step=a.step, rule=a.rule)
-    save_ensemble(a.out, a.models, w, rule=a.rule, exist_ok=a.overwrite)
-    g = w if w.method=='grid' else fit_weights(a.models, method='grid', step=a.step, rule=a.rule)
+    e = as_ensemble(a.models); ps = calibrated_preds(e)
+    w = choose_weights(ps, step=a.step, rule=a.rule) if a.method=='auto' else fit_weights(ps, method=a.method, step=a.step, rule=a.rule)
+    save_ensemble(a.out, e, w, rule=a.rule, exist_ok=a.overwrite)
+    g = w if w.method=='grid' else fit_weights(ps, method='grid', step=a.step, rule=a.rule)
     write_csv(g.near, Path(a.out)/'near_equal.csv')
     print(w, '', w.spread.round(3).to_string(), '', f'{len(g.near)} of {len(g.table)} weightings of the grid do as well, within chance: {a.out}/near_equal.csv', sep='\n')
     if w.cv: print(f'cross-validated {w.metric}: {_plain(w.cv)}')
