@@ -129,6 +129,21 @@ def _with_errors(
     return replace(preds, ids=ids, logits=z, targs=None if preds.targs is None else t, errors={**preds.errors, **dict(zip(bad.id,bad.reason))})
 
 # %% ../nbs/23_ensemble.ipynb #adef5f8a
+def _weights_of(e, weights, progress):
+    if weights is None: return e.weights
+    if not isinstance(weights,str): return weights
+    refuse_unknown(weights, ['auto'], 'way to find weights')
+    w = choose_weights(calibrated_preds(e), rule=e.rule)
+    if progress is not False: print(f"{w!r}; cross-validated: {', '.join(f'{k} {v:.4f}' for k,v in w.cv.items())}", file=sys.stderr)
+    return w
+
+def _store_of(images, members, rows, progress):
+    if rows is not None and not isinstance(images,Store): raise ZooError('`rows` are rows of a Store.', 'Open it: `Store(path)`, or leave `rows` out.')
+    kinds = {m.view['channels'] for m in members.values()}
+    if len(kinds)>1: raise ZooError('Some members see grey images, others colour.', 'Predict with each kind alone and `combine` the results.')
+    return to_store(images, channels=kinds.pop(), progress=progress)
+
+# %% ../nbs/23_ensemble.ipynb #9ebdfb34
 def predict(
     images,               # folder of images, list of paths, table of Items, a Store or the path of one
     models,               # one or several: model folders, Members, Learners; or an ensemble and its folder
@@ -153,17 +168,3 @@ def predict(
     p = combine({k:_decide(m,o) for (k,m),o in zip(ms.items(),ps)}, {k:share[k] for k in ms}, e.rule)
     meta = dict(p.meta, weights=share, tta=e.tta, average=average, **({'chosen':w.method, 'cv':w.cv} if isinstance(w,Weights) else {}))
     return _with_errors(replace(p, meta=meta), store.bad if rows is None else [])
-
-def _weights_of(e, weights, progress):
-    if weights is None: return e.weights
-    if not isinstance(weights,str): return weights
-    refuse_unknown(weights, ['auto'], 'way to find weights')
-    w = choose_weights(calibrated_preds(e), rule=e.rule)
-    if progress is not False: print(f"{w!r}; cross-validated: {', '.join(f'{k} {v:.4f}' for k,v in w.cv.items())}", file=sys.stderr)
-    return w
-
-def _store_of(images, members, rows, progress):
-    if rows is not None and not isinstance(images,Store): raise ZooError('`rows` are rows of a Store.', 'Open it: `Store(path)`, or leave `rows` out.')
-    kinds = {m.view['channels'] for m in members.values()}
-    if len(kinds)>1: raise ZooError('Some members see grey images, others colour.', 'Predict with each kind alone and `combine` the results.')
-    return to_store(images, channels=kinds.pop(), progress=progress)

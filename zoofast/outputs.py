@@ -56,6 +56,7 @@ def _read_sample(
     if d.shape[1]<2: raise ZooError(f'{path} has {d.shape[1]} column.', 'A sample submission has image names and at least one more column.')
     return d
 
+# %% ../nbs/24_outputs.ipynb #26598a58
 def _row_order(
     names,                 # image names of the predictions
     order='lexicographic', # 'lexicographic', 'given', or the names in the order wanted
@@ -99,6 +100,7 @@ def _probs(p, img, columns):
         raise ZooError(f'The header names {len(classes)} classes, the predictions {len(p.vocab)}; not in both: {sorted(set(classes)^set(p.vocab))[:5]}.', 'Predict the classes of the challenge.')
     return {head:img, **dict(zip(classes, p.align(vocab=classes).probs.T))}
 
+# %% ../nbs/24_outputs.ipynb #4d87592e
 def write_submission(
     preds:Preds,
     path,                  # `.csv` or `.csv.gz`
@@ -116,6 +118,7 @@ def write_submission(
         order, columns = sample.iloc[:,0].tolist(), columns or tuple(sample.columns)
     p = _fill_errors(preds, fallback)
     img = np.array([imgname(i) for i in p.ids], dtype=object)
+    if style=='label' and fallback=='uniform' and 'uniform' not in preds.vocab: raise ZooError("'uniform' names no class.", "State a class, or use style='probs'.")
     if style=='label' and columns and len(columns)!=2: raise ZooError(f'{len(columns)} columns for image and label.', "A file with a column a class has style='probs'.")
     at = _row_order(img, order)
     d = _labels(p[at], img[at], names, columns) if style=='label' else _probs(p[at], img[at], columns)

@@ -11,7 +11,6 @@ from fastai.learner import Learner
 from fastcore.basics import patch
 from .core import ZooError, refuse_unknown, progress as bar
 from .preds import Preds, softmax
-from .data.fits import as_fit
 from .data.views import view_set, draw_views
 from .data.batches import StoreDL, size_meta
 from .members import DECISION, Member
@@ -27,7 +26,7 @@ def _mean_views(
 # %% ../nbs/21_tta.ipynb #14c2e66e
 def _groups(members):
     "Positions in `members`, grouped by how they see an image"
-    keys = [str([as_fit(m.view['fit']), *(m.view[k] for k in ('size','fill','mean','std'))]) for m in members]
+    keys = [str([m.view[k] for k in ('size','fit','fill','mean','std')]) for m in members]
     return [[i for i,o in enumerate(keys) if o==k] for k in dict.fromkeys(keys)]
 
 def _batch_logits(
@@ -62,6 +61,7 @@ def _behind(it):
         last = o
     if last is not None: yield last
 
+# %% ../nbs/21_tta.ipynb #96b3cb91
 def _member_logits(
     members,  # Members
     store,    # a Store of the same number of channels
@@ -75,7 +75,7 @@ def _member_logits(
     refuse_unknown(average, ('logits','probs'), 'average')
     for m in members:
         if (c := m.view['channels'])!=store.channels:
-            raise ZooError(f'{m.name} was trained on {c} channel{"s"*(c>1)}, the store has {store.channels}.', f'Pack the images with channels={c}.')
+            raise ZooError(f'{m.name} was trained on {c} channel{"s"*(c>1)}, the store has {store.channels}.', f'Pack the images again, with {c} channel{"s"*(c>1)}.')
     out, groups = [np.empty((len(rows),len(m.vocab)), np.float32) for m in members], _groups(members)
     def work(i):
         with torch.inference_mode(), _precision(members[0].device, amp): zs = _batch_logits(members, groups, store, rows[i:i+bs], views)

@@ -29,11 +29,8 @@ def simplex_grid(
     return (np.diff(bars, axis=1, prepend=-1, append=n+k-1)-1)/n
 
 # %% ../nbs/22b_weights.ipynb #d1ec1010
-def _choices(
-    s,       # (k,n,c) what the rule adds up
-    grid,    # (m,k) weightings
-)->np.ndarray: # (m,n) first choices, int32
-    "First choice of each image under each weighting"
+def _choices(s, grid):
+    "First choice of each image under each weighting, (m,n) int32; `s` (k,n,c) is what the rule adds up"
     k,n,c = s.shape
     out = np.empty((len(grid),n), dtype=np.int32)
     step = max(1, 2_000_000//(len(grid)*c))
@@ -42,8 +39,9 @@ def _choices(
         out[:,a:a+step] = (grid.astype(s.dtype) @ b.reshape(k,-1)).reshape(len(grid),-1,c).argmax(-1)
     return out
 
+# %% ../nbs/22b_weights.ipynb #0c8f3b97
 def _counts(choice, y, c, g, k):
-    "Right, named and real images of each class, (k groups, m weightings, c)"
+    "Right, named and real images of each class, (k groups, m weightings, c); `g` is the group of each image"
     cell = choice + c*(np.arange(len(choice))[:,None] + len(choice)*g)
     def n(o): return np.bincount(o, minlength=k*len(choice)*c).reshape(k,-1,c)
     return n(cell[choice==y]), n(cell.ravel()), np.bincount(y+c*g, minlength=k*c).reshape(k,1,c)
@@ -53,17 +51,12 @@ def _metric(hits, named, real, metric):
     if metric=='balanced_accuracy': return (hits/np.maximum(real,1)).sum(-1)/(real>0).sum(-1)
     return (2*hits/np.maximum(named+real,1)).mean(-1)
 
-def _grid_scores(
-    choice, # (m,n) first choices
-    y,      # (n,) targets
-    c:int,  # classes
-    metric:str='macro_f1', # or 'accuracy', 'balanced_accuracy'
-)->np.ndarray: # (m,)
-    "One metric for each row of `choice`"
+def _grid_scores(choice, y, c, metric):
+    "One metric for each row of `choice`, (m,)"
     refuse_unknown(metric, ('macro_f1','accuracy','balanced_accuracy'), 'metric')
     return np.concatenate([_metric(*_counts(choice[i:i+16], y, c, 0, 1), metric)[0] for i in range(0,len(choice),16)])
 
-# %% ../nbs/22b_weights.ipynb #97de7799
+# %% ../nbs/22b_weights.ipynb #14ad5af9
 def _loss_probs(a, s, y):
     py = s[:,np.arange(len(y)),y]
     p = np.maximum(a@py, 1e-15)
@@ -75,19 +68,15 @@ def _loss_logits(a, s, y):
     p = softmax(z)
     return -log_softmax(z)[i,y].mean(), np.einsum('nc,knc->k', p, s)/len(y) - s[:,i,y].mean(1)
 
-def _logloss_weights(
-    s,  # (k,n,c) logits or probabilities
-    y,  # (n,) targets
-    rule:str='logits',
-)->np.ndarray: # (k,), > 0, sums to 1
-    "Softmax weights of the smallest log-loss, by L-BFGS from equal weights"
+def _logloss_weights(s, y, rule):
+    "Softmax weights of the smallest log-loss, (k,), by L-BFGS from equal weights; `s` (k,n,c) are logits or probabilities"
     if rule=='vote': raise ZooError('Votes have no slope.', "Use method='grid', or rule 'probs'.")
     loss, s = {'probs':_loss_probs,'logits':_loss_logits}[rule], s.astype(np.float64)
     def f(w):
         a = softmax(w)
         v,d = loss(a, s, y)
         return v, a*(d-a@d)
-    return softmax(minimize(f, np.zeros(len(s)), jac=True, method='L-BFGS-B', options=dict(gtol=1e-9, ftol=1e-14, maxfun=10_000)).x)
+    return softmax(minimize(f, np.zeros(len(s)), jac=True, method='L-BFGS-B', tol=1e-9).x)
 
 # %% ../nbs/22b_weights.ipynb #9cc80d66
 @dataclass(repr=False)
@@ -111,8 +100,9 @@ class Weights:
         "Lowest, chosen and highest near-equal weight of each member"
         n = self.near
         return pd.DataFrame([dict(member=m, low=n[f'w_{m}'].min(), weight=w, high=n[f'w_{m}'].max()) for m,w in self.weights.items()]).set_index('member')
-    def __repr__(self): return f"Weights({', '.join(f'{k} {v:.3f}' for k,v in self.weights.items())}; {self.method}, rule {self.rule}: {self.metric} {self.score:.4f}, " \
-                               f"{len(self.near)} of {len(self.table)} weightings as good)"
+    def __repr__(self):
+        as_good = f', {len(self.near)} of {len(self.table)} weightings as good' if len(self.table)>1 else ''
+        return f"Weights({', '.join(f'{k} {v:.3f}' for k,v in self.weights.items())}; {self.method}, rule {self.rule}: {self.metric} {self.score:.4f}{as_good})"
     def _repr_html_(self): return f'<p><code>{self!r}</code></p>' + self.spread.round(3).to_html()
 
 # %% ../nbs/22b_weights.ipynb #03720809
@@ -143,6 +133,7 @@ def _weightings(s, y, method, step, rule):
     if method=='grid': return simplex_grid(len(s), step)
     return np.full((1,len(s)), 1/len(s)) if method=='equal' else _logloss_weights(s, y, rule)[None]
 
+# %% ../nbs/22b_weights.ipynb #8425903a
 def fit_weights(
     members,               # labelled Preds that no member was trained on
     method:str='grid',     # 'grid': best metric on a simplex; 'logloss': L-BFGS; 'equal'
