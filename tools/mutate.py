@@ -11,7 +11,7 @@ Each room has to prove itself: only the notebook's own cells are run, with synth
 those are listed, each with its reason, in tools/equivalent.tsv. Text, f-strings, messages of errors and the looks of plots are not spoiled.
 Each mutant runs in a child of a process that has the imports behind it, so most take seconds.
 """
-import argparse, ast, csv, json, os, random, shutil, signal, sys, tempfile, time, tomllib
+import argparse, ast, csv, json, os, random, re, shutil, signal, sys, tempfile, time, tomllib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,8 +203,12 @@ def run(jobs, workers):
         for c in live: c.limit = 0; c.poll()
 
 def equivalent():
+    "Whether a mutant is listed in tools/equivalent.tsv: by room and both lines, or, with '*' for the line before, by a pattern in the line after"
     f = root/'tools/equivalent.tsv'
-    return {(r['room'], r['before'], r['after']):r['reason'] for r in csv.DictReader(open(f, encoding='utf-8'), delimiter='\t', quoting=csv.QUOTE_NONE)} if f.exists() else {}
+    rows = list(csv.DictReader(open(f, encoding='utf-8'), delimiter='\t', quoting=csv.QUOTE_NONE)) if f.exists() else []
+    known = {(r['room'], r['before'], r['after']) for r in rows}
+    every = [(r['room'], re.compile(r['after'])) for r in rows if r['before']=='*']
+    return lambda m: (m.mod, *m.lines) in known or any(m.mod==room and o.search(m.lines[1]) for room,o in every)
 
 def main(a):
     same,todo,base = equivalent(),[],{}
@@ -223,8 +227,8 @@ def main(a):
         if fate!='survived': print(c.log[-3000:]); sys.exit('a notebook does not pass as it is: nothing can be said about its mutants')
     tally,rows = defaultdict(Counter),[]
     # the limit is generous: a mutant that only slows down must not count as killed
-    jobs = [(f, m, a.limit) for f,_,ms in todo for m in ms if (m.mod, *m.lines) not in same]
-    for _,mod,ms in todo: tally[mod]['equivalent'] += sum((m.mod, *m.lines) in same for m in ms)
+    jobs = [(f, m, a.limit) for f,_,ms in todo for m in ms if not same(m)]
+    for _,mod,ms in todo: tally[mod]['equivalent'] += sum(map(same, ms))
     for i,(c,fate) in enumerate(run(jobs, a.workers), 1):
         m = c.mutant
         tally[m.mod][fate] += 1

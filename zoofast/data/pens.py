@@ -228,7 +228,7 @@ def shot(A, paper=255):
 
 def strip(
     ims:list, # uint8 (h,w) images
-    h:int=64, # height of the strip; taller images are shrunk
+    h:int=64, # height of the strip; if one is taller, all are shrunk alike
     quality:int=36, # of the JPEG
 ): # an IPython Image
     "Images side by side on white, for notebooks"
@@ -236,7 +236,8 @@ def strip(
     from PIL import Image
     from IPython.display import Image as Shown
     ims = [Image.fromarray(o) for o in ims]
-    ims = [o.resize((max(1, round(o.width*h/o.height)), h), Image.LANCZOS) if o.height>h else o for o in ims]
+    z = min(1., *[h/o.height for o in ims])
+    ims = [o.resize((max(1, round(o.width*z)), max(1, round(o.height*z))), Image.LANCZOS) if z<1 else o for o in ims]
     out,x = Image.new('L', (sum(o.width+6 for o in ims), h), 255),3
     for o in ims: out.paste(o, (x,(h-o.height)//2)); x += o.width+6
     out.save(f := io.BytesIO(), 'jpeg', quality=quality)
