@@ -6,13 +6,13 @@
 __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates',
            'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items', 'synth_classes',
            'synth_folder', 'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine',
-           'Fit', 'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'zoo_model',
-           'zoo_splitter', 'BalancedAccuracy', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest',
-           'Phases', 'ProgressiveSize', 'StopOnNaN', 'Spec', 'get_recipe', 'recipes', 'load_model', 'save_model',
-           'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights',
-           'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble', 'write_probs',
-           'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
-           'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'top_confusions', 'run_demo']
+           'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'zoo_model', 'zoo_splitter',
+           'BalancedAccuracy', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases',
+           'ProgressiveSize', 'StopOnNaN', 'Spec', 'get_recipe', 'recipes', 'load_model', 'save_model', 'train',
+           'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine',
+           'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble', 'write_probs', 'write_submission',
+           'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes',
+           'score_table', 'show_class_page', 'show_errors', 'top_confusions', 'run_demo']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -21,7 +21,6 @@ from .data.items import check_items, class_counts, duplicates, imbalance, items_
 from .data.camera import synth_classes
 from .data.synth import synth_folder, synth_store, tiny_store
 from .data.store import Store, pack, read_image, to_store
-from .data.fits import Fit
 from .data.augment import AUGMENTS, Affine, Photo
 from .data.views import view_set
 from .data.sampling import class_weights
@@ -43,7 +42,7 @@ from .demo import run_demo
 
 # %% ../nbs/42_all.ipynb #6b8387f5
 _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates', 'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items',
-         'synth_classes', 'synth_folder', 'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Fit', 'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls',
+         'synth_classes', 'synth_folder', 'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls',
          'zoo_model', 'zoo_splitter', 'BalancedAccuracy', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Spec', 'get_recipe', 'recipes',
          'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble',
          'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes', 'score_table', 'show_class_page',

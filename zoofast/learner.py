@@ -132,8 +132,6 @@ def fit_cosine(self:Learner,
     self.fit(n_epoch, cbs=ParamScheduler({'lr':f})+L(cbs), reset_opt=reset_opt, wd=wd)
 
 # %% ../nbs/20_learner.ipynb #2a3c0320
-def _stats(spec): return {'store':(None, None), 'imagenet':('imagenet', 'imagenet')}.get(spec.stats) or [list(o) if isinstance(o, tuple) else o for o in spec.stats]
-
 def spec_dls(
     spec:Spec,
     store:Store,
@@ -141,9 +139,8 @@ def spec_dls(
 ):
     "The DataLoaders of a Spec"
     if store.channels!=spec.channels: raise ZooError(f'The store has {store.channels} channels, the recipe wants {spec.channels}.', f'Set channels={store.channels}, or pack the images again.')
-    mean,std = _stats(spec)
-    return store_dls(store, size=sizes(spec)[0], valid_size=eval_size(spec), bs=spec.bs, aug=spec.aug, photo=spec.photo, fit=spec.fit, fill=spec.fill, mean=mean, std=std,
-                     alpha=spec.alpha, max_weight=spec.max_weight, meta=spec.meta, seed=spec.seed, device=device)
+    own = {k:getattr(spec, k) for k in ('bs','aug','photo','fit','fill','stats','alpha','max_weight','meta','seed')}
+    return store_dls(store, size=sizes(spec)[0], eval_size=eval_size(spec), device=device, **own)
 
 # %% ../nbs/20_learner.ipynb #c337f1e2
 def spec_learner(

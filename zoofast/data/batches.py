@@ -8,7 +8,6 @@ __all__ = ['StoreImage', 'StoreLabel', 'size_meta', 'StoreSize', 'TensorGrey', '
 # %% ../../nbs/data/05d_batches.ipynb #43195ad5
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, is_dataclass
 from itertools import islice, starmap
 import numpy as np, pandas as pd, torch
 from fastai.data.transforms import Category
@@ -17,10 +16,10 @@ from fastai.torch_core import TensorBase, TensorCategory, TensorImage, TensorIma
 from fastai.vision.core import PILImage, PILImageBW
 from fastcore.basics import patch, store_attr
 from ..core import ZooError, refuse_unknown
-from .augment import as_affine
+from .augment import as_affine, as_photo
 from .fits import matrices
 from .resample import sample
-from .sampling import SampledDL, repeats
+from .sampling import SampledDL, _repeats
 
 # %% ../../nbs/data/05d_batches.ipynb #9f6fef60
 class _FromStore(Transform):
@@ -65,19 +64,16 @@ class Unnormalize(DisplayedTransform):
 # %% ../../nbs/data/05d_batches.ipynb #79bd080d
 class StoreDL(SampledDL):
     "A fastai dataloader over rows of a Store"
-    _look = ['store', 'size', 'fit', 'aug', 'photo', 'mean', 'std', 'fill', 'meta', 'ahead']
-    _own = SampledDL._own + _look
+    _own = SampledDL._own + ['store', 'size', 'fit', 'aug', 'photo', 'mean', 'std', 'fill', 'meta']
     def __init__(self,
         dataset, # `Datasets` whose items are rows of `store`
         bs:int=64, # images in a batch
-        store=None, size:int=128, fit='pad', aug=None, photo=None, mean=None, std=None, fill=None, meta=False, # see `StoreBlock`
-        ahead:bool=None, # draw the next batch while the last is in use; None: on a GPU
-        num_workers:int=0, # for fastai; no processes are needed
+        *, store, size:int, fit:str, aug, photo, mean:list, std:list, fill, meta:bool, # see `StoreBlock`
         **kwargs, # for `SampledDL`
     ):
-        store_attr('store,size,fit,photo,mean,std,fill,meta,ahead')
-        self.aug = as_affine(aug)
-        super().__init__(dataset, bs=bs, num_workers=0, **kwargs)
+        store_attr('store,size,fit,mean,std,fill,meta')
+        self.aug,self.photo = as_affine(aug),as_photo(photo)
+        super().__init__(dataset, bs=bs, **{**kwargs, 'num_workers':0})
         if dataset.n_inp!=1+meta: raise ZooError('The blocks and `meta` disagree.', 'For meta=True put a SizeBlock behind the StoreBlock.')
 
     @property
@@ -88,37 +84,7 @@ class StoreDL(SampledDL):
     def labelled(self): return len(self.dataset.tls) > self.dataset.n_inp
     @property
     def augmented(self): return self.dataset.split_idx==0
-
-    def sample(self):
-        idxs = self._DataLoader__idxs
-        return idxs if isinstance(idxs, np.ndarray) else np.fromiter(islice(idxs, self.n), np.int64)
-
-# %% ../../nbs/data/05d_batches.ipynb #dbdadfd8
-@patch
-def create_batches(self:StoreDL, samps):
-    epoch,n = self.epoch,len(samps)
-    keys = self.rows[samps] + (repeats(samps)<<40) if self.augmented else samps
-    starts = range(0, n-(self.bs-1)*self.drop_last, self.bs)
-    args = ((samps[i:i+self.bs], keys[i:i+self.bs], epoch) for i in starts)
-    ahead = self._on_gpu if self.ahead is None else self.ahead
-    yield from (_lookahead if ahead else starmap)(self.draw, args)
-
-@patch
-def draw(self:StoreDL,
-    pos:np.ndarray, # (B,) positions in the dataset
-    keys:np.ndarray=None, # (B,) what the random views depend on; None: no augmentation
-    epoch:int=0,
-)->tuple: # images (B,C,S,S) float32, size metadata (B,4) if `meta`, classes (B,) if labelled
-    "One batch"
-    rows,aug = self.rows[pos],self.augmented and keys is not None
-    h,w = self.store.height[rows],self.store.width[rows]
-    M = self.aug.matrices(h, w, self.size, self.fit, self.seed, epoch, keys) if aug else matrices(h, w, self.size, self.fit)
-    x = self._pixels(rows, M)
-    if aug and self.photo: x = self.photo.apply(x, self.mean, self.std, self.seed, epoch, keys)
-    b = [(TensorGrey if self.store.channels==1 else TensorImage)(x)]
-    if self.meta: b.append(TensorBase(torch.from_numpy(size_meta(h, w))))
-    if self.labelled: b.append(TensorCategory(torch.from_numpy(self.targs[pos])))
-    return tuple(b)
+    def sample(self): return np.fromiter(islice(self._DataLoader__idxs, self.n), np.int64)   # fastai's `show_batch(unique=True)` has no end
 
 # %% ../../nbs/data/05d_batches.ipynb #e454cdd0
 @patch(as_prop=True)
@@ -126,11 +92,50 @@ def _on_gpu(self:StoreDL): return self.device is not None and self.device.type==
 
 @patch
 def _pixels(self:StoreDL, rows, M):
-    H,W = np.broadcast_to(self.size, 2).tolist()
-    x = torch.empty(len(rows), self.store.channels, H, W, pin_memory=self._on_gpu)
-    sample(self.store, rows, M, (H,W), self.mean, self.std, self.fill, out=x.numpy())
+    x = torch.empty(len(rows), self.store.channels, self.size, self.size, pin_memory=self._on_gpu)
+    sample(self.store, rows, M, self.size, self.mean, self.std, self.fill, out=x.numpy())
     return x if self.device is None else x.to(self.device, non_blocking=True)
 
+# %% ../../nbs/data/05d_batches.ipynb #26a42205
+@patch
+def _read_targs(self:StoreDL):
+    o2i = self.dataset.vocab.o2i
+    t = np.array([o2i.get(o, -2) for o in self.store.vocab] + [-1])[self.store.label[self.rows]]
+    if (t==-2).any(): refuse_unknown(self.store.vocab[self.store.label[self.rows[t==-2][0]]], list(o2i), 'class')
+    if (t==-1).any(): raise ZooError(f'{(t==-1).sum()} of {len(t)} rows have no label.', 'Use with_labels=False, or only labelled rows.')
+    return t
+
+# %% ../../nbs/data/05d_batches.ipynb #0e86c5ef
+@patch
+def draw(self:StoreDL,
+    pos:np.ndarray, # (B,) positions in the dataset
+    keys:np.ndarray=None, # (B,) what the random views depend on; None: the rows
+    epoch:int=0,
+)->tuple: # images (B,C,S,S) float32, size metadata (B,4) if `meta`, classes (B,) if labelled
+    "One batch"
+    rows = self.rows[pos]
+    keys = rows if keys is None else keys
+    h,w = self.store.height[rows],self.store.width[rows]
+    x = self._pixels(rows, self.aug.matrices(h, w, self.size, self.fit, self.seed, epoch, keys) if self.augmented else matrices(h, w, self.size, self.fit))
+    if self.augmented: x = self.photo.apply(x, self.mean, self.std, self.seed, epoch, keys)
+    b = [(TensorGrey if self.store.channels==1 else TensorImage)(x)]
+    if self.meta: b.append(TensorBase(torch.from_numpy(size_meta(h, w))))
+    if self.labelled: b.append(TensorCategory(torch.from_numpy(self.targs[pos])))
+    return tuple(b)
+
+# %% ../../nbs/data/05d_batches.ipynb #5082d329
+@patch
+def _one_pass(self:StoreDL):
+    b = self.after_batch(to_device(self.draw(np.arange(1)), self.device))
+    self._n_inp,self._types = self.dataset.n_inp,explode_types(b)
+
+@patch(as_prop=True)
+def view(self:StoreDL)->dict:
+    "How evaluation images are drawn"
+    norm = dict(mean=list(self.mean), std=list(self.std), channels=self.store.channels)
+    return dict(size=self.size, fit=self.fit, fill=self.fill, **norm, meta=self.meta)
+
+# %% ../../nbs/data/05d_batches.ipynb #b4c4f800
 def _lookahead(f, args):
     "`starmap` that works on the next one while the last is in use"
     with ThreadPoolExecutor(1) as pool:
@@ -140,36 +145,19 @@ def _lookahead(f, args):
             if len(jobs)>1: yield jobs.popleft().result()
         while jobs: yield jobs.popleft().result()
 
-# %% ../../nbs/data/05d_batches.ipynb #26a42205
 @patch
-def _read_targs(self:StoreDL):
-    o2i = self.dataset.vocab.o2i
-    lut = np.array([o2i.get(o, -2) for o in self.store.vocab] + [-1])
-    lab = self.store.label[self.rows]
-    t = lut[lab]
-    if (t==-2).any(): refuse_unknown(self.store.vocab[lab[t==-2][0]], list(o2i), 'class')
-    if (t==-1).any(): raise ZooError(f'{(t==-1).sum()} of {len(t)} rows have no label.', 'Use with_labels=False, or only labelled rows.')
-    return t
+def create_batches(self:StoreDL, samps):
+    epoch,keys = self.epoch,self.rows[samps] + (_repeats(samps)<<40)
+    starts = range(0, len(samps)-(self.bs-1)*self.drop_last, self.bs)
+    args = ((samps[i:i+self.bs], keys[i:i+self.bs], epoch) for i in starts)
+    yield from (_lookahead if self._on_gpu else starmap)(self.draw, args)
 
-# %% ../../nbs/data/05d_batches.ipynb #6cb2685d
+# %% ../../nbs/data/05d_batches.ipynb #72bb0252
 class _Again(Category):
     "A class name that stands in for the size: shown only as a prediction, in colour"
     def show(self, ctx=None, color=None, **kwargs): return super().show(ctx=ctx, color=color, **kwargs) if color else ctx
 
 @patch
-def _one_pass(self:StoreDL):
-    b = self.after_batch(to_device(self.draw(np.arange(1)), self.device))
-    self._n_inp,self._types = self.dataset.n_inp,explode_types(b)
-
-@patch
 def _pre_show_batch(self:StoreDL, b, max_n=9):
     x,y,its = super(StoreDL, self)._pre_show_batch(b, max_n)
     return (x[0], y, its.map(lambda o: (o[0], o[-1], _Again(o[-1])))) if self.meta and len(b)>2 else (x, y, its)
-
-# %% ../../nbs/data/05d_batches.ipynb #b4c4f800
-@patch(as_prop=True)
-def view(self:StoreDL)->dict:
-    "How evaluation images are drawn"
-    fit = asdict(self.fit) if is_dataclass(self.fit) else self.fit
-    norm = dict(mean=list(self.mean), std=list(self.std), channels=self.store.channels)
-    return dict(size=self.size, fit=fit, fill=self.fill, **norm, meta=self.meta)

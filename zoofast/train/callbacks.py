@@ -161,9 +161,9 @@ class Phases(Callback):
         self.at,self.max_weight,self.old,self.prior = {s:tuple(o[1:]) for s,o in zip(starts, phases)},max_weight,None,None
     def before_train(self):
         dl,loss = self.dls.train,self.loss_func.func
-        if self.old is None: self.old = {k:getattr(dl, k) for k in ('alpha','max_weight','weights')},loss.label_smoothing
+        if self.old is None: self.old = {k:getattr(dl, k) for k in ('alpha','max_weight')},loss.label_smoothing
         alpha,loss.label_smoothing = in_force(self.at, self.epoch)
-        dl.set_sampling(alpha, self.max_weight)
+        dl.alpha,dl.max_weight = alpha,self.max_weight
         self.prior = dl.prior
     def after_fit(self):
         if self.old is None: return

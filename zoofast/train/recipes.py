@@ -15,7 +15,7 @@ import yaml
 
 from ..core import *
 from ..data.fits import as_fit
-from ..data.augment import Photo, as_affine
+from ..data.augment import as_affine, as_photo
 from ..data.views import view_set
 
 # %% ../../nbs/train/03_recipes.ipynb #a54a1994
@@ -60,7 +60,7 @@ class Spec:
     options:dict|None = None        # further options of the timm net, such as {drop_path_rate: .1}
     size:int|dict = 128             # training size in px, or {first epoch: size}
     eval_size:int|None = None       # validation and prediction size in px; None: the largest training size
-    fit:str|dict = 'pad'            # how an image fills the square: 'pad', 'squish', 'crop', 'scale:0.5'
+    fit:str = 'pad'                 # how an image fills the square: 'pad', 'squish', 'crop', 'scale:0.5'
     fill:float|None = None          # grey level around it, 0..255; None: its own border's median
     stats:str|list|tuple = 'store'  # normalisation: 'store' (its own mean and std), 'imagenet', or [mean, std] in 0..1
     aug:str|dict = 's0'             # random poses: a name in AUGMENTS, or fields of an Affine
@@ -105,9 +105,7 @@ def check(
         if not 0<=v<1: raise ZooError(f'{k}={v} is not in [0,1).')
     if not all(isinstance(o, int) and o>0 for o in sizes(s).values()): raise ZooError(f'size={s.size!r} holds no sizes in px.', 'Write 128, or {0: 96, 8: 128}.')
     if 0 not in sizes(s): raise ZooError(f'size={s.size!r} does not say how to begin.', 'Add epoch 0.')
-    _check_phases(s), as_fit(s.fit), as_affine(s.aug), view_set(list(s.tta) if isinstance(s.tta, tuple) else s.tta)
-    if s.photo:
-        for k in s.photo: refuse_unknown(k, [f.name for f in fields(Photo)], 'photo setting')
+    _check_phases(s), as_fit(s.fit), as_affine(s.aug), as_photo(s.photo), view_set(list(s.tta) if isinstance(s.tta, tuple) else s.tta)
 
 def _check_phases(s):
     if not s.phases: return
