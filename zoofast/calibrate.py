@@ -110,7 +110,7 @@ def adjust(
     return replace(preds, logits=(preds.logits-shift).astype(np.float32))
 
 # %% ../nbs/22_calibrate.ipynb #1e755bec
-TAUS = tuple(np.round(np.arange(21)*.05, 2).tolist())
+TAUS = tuple(i/20 for i in range(21))
 
 def tau_table(
     preds:Preds,     # labelled scores that no fit has seen

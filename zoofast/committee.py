@@ -40,7 +40,7 @@ def unique_names(names):
 
 def _same_targs(ps):
     if not (have := {k:p.targs for k,p in ps.items() if p.targs is not None}): return ps
-    t = np.max(list(have.values()), axis=0, initial=-1)
+    t = np.max(list(have.values()), axis=0)
     for k,o in have.items():
         if (bad := (o>=0)&(o!=t)).any():
             raise ZooError(f'Members disagree on the label of {ps[k].ids[bad.argmax()]!r} ({k} says otherwise).', 'Predict with one set of labels.')
@@ -89,7 +89,8 @@ def as_weights(
     "Weights in member order, checked and scaled to sum 1"
     if weights is None: return np.full(len(names), 1/len(names))
     weights = getattr(weights, 'weights', weights)
-    if isinstance(weights,dict) and set(weights)!=set(names) and list(weights)==[f'm{i}' for i in range(len(names))]: weights = list(weights.values())  # unnamed: by place
+    unnamed = [f'm{i}' for i in range(len(names))]          # fitted on members without names: these weights go by place
+    if isinstance(weights,dict) and list(weights)==unnamed and set(names)!=set(unnamed): weights = list(weights.values())
     if isinstance(weights,dict):
         for k in weights: refuse_unknown(k, names, 'member')
         if (gone := [n for n in names if n not in weights]): raise ZooError(f'No weight for member {gone[0]}.', 'Name each member; 0 leaves it out.')
@@ -108,10 +109,9 @@ def combine(
     "Weighted sum of the members"
     ps = align_members(members)
     w = as_weights(weights, list(ps))
-    refuse_unknown(rule, RULES, 'rule')
     first, errors, s = next(iter(ps.values())), {}, 0.
     for k,p in zip(w, ps.values()):
         if k==0: continue
         s, errors = s + k*rule_scores(p.logits.astype(np.float64), rule), {**p.errors, **errors}
-    if rule!='logits': s = np.log(np.maximum(s/s.sum(-1,keepdims=True), 1e-15))
+    if rule!='logits': s = np.log(np.maximum(s, 1e-15))
     return replace(first, logits=s.astype(np.float32), errors=errors, meta=dict(rule=rule, weights=dict(zip(ps, w.tolist()))))

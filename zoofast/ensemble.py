@@ -76,11 +76,12 @@ def save_ensemble(
     "Write an ensemble as a folder that holds its members"
     e = as_ensemble(members)
     e = replace(e, weights=e.weights if weights is None else weights, rule=rule or getattr(weights,'rule',e.rule), tta=tta or e.tta)
-    if Path(path).exists() and not (exist_ok and _is_ensemble(path)): raise ZooError(f'{path} exists already.', 'Choose another folder, or pass exist_ok=True to replace an ensemble.')
-    w = weights
-    fit = dict(fit=dict(method=w.method, metric=w.metric, score=w.score, cv=w.cv, spread=w.spread.reset_index().to_dict('records'))) if isinstance(w,Weights) else {}
-    d = dict(format=_format, members={k:k for k in e.members}, weights=dict(zip(e.members, as_weights(e.weights, list(e.members)).tolist())), rule=e.rule, tta=e.tta,
-             vocab=e.vocab, **fit, versions=versions(), created=datetime.now(timezone.utc).isoformat(timespec='seconds'))
+    if Path(path).exists() and not (exist_ok and _is_ensemble(path)):
+        raise ZooError(f'{path} exists already.', 'Choose another folder, or pass exist_ok=True to replace an ensemble.')
+    d = dict(format=_format, members={k:k for k in e.members}, weights=dict(zip(e.members, as_weights(e.weights, list(e.members)).tolist())),
+             rule=e.rule, tta=e.tta, vocab=e.vocab, versions=versions(), created=datetime.now(timezone.utc).isoformat(timespec='seconds'))
+    if isinstance(w := weights,Weights):
+        d['fit'] = dict(method=w.method, metric=w.metric, score=w.score, cv=w.cv, spread=w.spread.reset_index().to_dict('records'))
     with atomic_folder(path, exist_ok=True) as t:
         for k,m in e.members.items(): m.save(t/k)
         write_json(d, t/'ensemble.json')
@@ -94,8 +95,10 @@ def load_ensemble(
     "Open a saved ensemble; nothing is unpickled, nothing outside the folder is read"
     root = Path(path).parent if Path(path).name=='ensemble.json' else Path(path)
     d = read_json(root/'ensemble.json')
-    if (f := d.get('format') if isinstance(d,dict) else None)!=_format: raise ZooError(f'{root} has the format {f}, this zoofast reads ensembles of {_format}.', 'Make one with `save_ensemble`, or update zoofast.')
-    if (gone := {'members','weights','rule','tta','vocab'}-set(d)) or not d['members']: raise ZooError(f"{root/'ensemble.json'} lacks {', '.join(sorted(gone or ['members']))}.", 'Copy the whole folder again.')
+    if (f := d.get('format') if isinstance(d,dict) else None)!=_format:
+        raise ZooError(f'{root} has the format {f}, this zoofast reads ensembles of {_format}.', 'Make one with `save_ensemble`, or update zoofast.')
+    if (gone := {'members','weights','rule','tta','vocab'}-set(d)) or not d['members']:
+        raise ZooError(f"{root/'ensemble.json'} lacks {', '.join(sorted(gone or ['members']))}.", 'Copy the whole folder again.')
     ms = {k:_load(inside(root,p), device) for k,p in d['members'].items()}
     for k,m in ms.items(): check_vocab(m.vocab, d['vocab'], f'Member {k}')
     return Ensemble(ms, d['weights'], d['rule'], d['tta'])
@@ -112,7 +115,7 @@ def calibrated_preds(
     "What each member said of its validation images"
     for k,m in e.members.items():
         if m.valid is None or m.valid.targs is None:
-            raise ZooError(f'Member {k} has no validation predictions (valid.parquet) to fit weights on.', 'Give weights by hand, or weights=None for equal ones.')
+            raise ZooError(f'Member {k} has no validation predictions (valid.parquet) to fit weights on.', 'Give weights by hand, or None for equal ones.')
     return {k:_decide(m, m.valid) for k,m in e.members.items()}
 
 # %% ../nbs/23_ensemble.ipynb #b4be4775

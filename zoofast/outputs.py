@@ -18,14 +18,16 @@ def write_csv(
     path,            # `.csv` or `.csv.gz`; replaced only when complete
 )->Path:
     "Write a table as CSV, atomically"
-    t, body = pa.Table.from_pandas(df, preserve_index=False), io.BytesIO()
-    def put(quoting): pa.csv.write_csv(t, body, pa.csv.WriteOptions(include_header=False, quoting_style=quoting))
-    try: put('none')
-    except pa.ArrowInvalid: body.seek(0); body.truncate(); put('needed')
+    t = pa.Table.from_pandas(df, preserve_index=False)
+    def text(quoting):
+        pa.csv.write_csv(t, b := io.BytesIO(), pa.csv.WriteOptions(include_header=False, quoting_style=quoting))
+        return b.getbuffer()
+    try: body = text('none')
+    except pa.ArrowInvalid: body = text('needed')
     head = io.StringIO(); csv.writer(head, lineterminator='\n').writerow(df.columns)
     with atomic_write(path, 'wb') as f:
         out = gzip.GzipFile(filename='', mode='wb', compresslevel=4, fileobj=f, mtime=0) if str(path).endswith('.gz') else f
-        out.write(head.getvalue().encode()); out.write(body.getbuffer())
+        out.write(head.getvalue().encode()); out.write(body)
         if out is not f: out.close()
     return Path(path)
 
@@ -45,7 +47,7 @@ def _class_labels(
     return np.array([int(h) for h in heads], dtype=int)
 
 # %% ../nbs/24_outputs.ipynb #8f4919b9
-def _basename(i): return i.replace('\\','/').rsplit('/',1)[-1]
+def _basename(i): return i.replace('\\','/').split('/')[-1]
 
 def _read_sample(
     path, # a sample submission: `.csv` or `.csv.gz`
@@ -97,7 +99,8 @@ def _labels(p, img, names, columns):
 def _probs(p, img, columns):
     head,*classes = columns or ('image',*p.vocab)
     if sorted(classes)!=sorted(p.vocab):
-        raise ZooError(f'The header names {len(classes)} classes, the predictions {len(p.vocab)}; not in both: {sorted(set(classes)^set(p.vocab))[:5]}.', 'Predict the classes of the challenge.')
+        odd = sorted(set(classes)^set(p.vocab))[:5]
+        raise ZooError(f'The header names {len(classes)} classes, the predictions {len(p.vocab)}; not in both: {odd}.', 'Predict the classes of the challenge.')
     return {head:img, **dict(zip(classes, p.align(vocab=classes).probs.T))}
 
 # %% ../nbs/24_outputs.ipynb #4d87592e
@@ -118,8 +121,10 @@ def write_submission(
         order, columns = sample.iloc[:,0].tolist(), columns or tuple(sample.columns)
     p = _fill_errors(preds, fallback)
     img = np.array([imgname(i) for i in p.ids], dtype=object)
-    if style=='label' and fallback=='uniform' and 'uniform' not in preds.vocab: raise ZooError("'uniform' names no class.", "State a class, or use style='probs'.")
-    if style=='label' and columns and len(columns)!=2: raise ZooError(f'{len(columns)} columns for image and label.', "A file with a column a class has style='probs'.")
+    if style=='label' and fallback=='uniform' and 'uniform' not in preds.vocab:
+        raise ZooError("'uniform' names no class.", "State a class, or use style='probs'.")
+    if style=='label' and columns and len(columns)!=2:
+        raise ZooError(f'{len(columns)} columns for image and label.', "A file with a column a class has style='probs'.")
     at = _row_order(img, order)
     d = _labels(p[at], img[at], names, columns) if style=='label' else _probs(p[at], img[at], columns)
     return write_csv(pd.DataFrame(d), path)

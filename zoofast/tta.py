@@ -75,7 +75,7 @@ def _member_logits(
     refuse_unknown(average, ('logits','probs'), 'average')
     for m in members:
         if (c := m.view['channels'])!=store.channels:
-            raise ZooError(f'{m.name} was trained on {c} channel{"s"*(c>1)}, the store has {store.channels}.', f'Pack the images again, with {c} channel{"s"*(c>1)}.')
+            raise ZooError(f'{m.name} was trained on images with {c} channel{"s"*(c>1)}, the store has {store.channels}.', 'Pack the images again.')
     out, groups = [np.empty((len(rows),len(m.vocab)), np.float32) for m in members], _groups(members)
     def work(i):
         with torch.inference_mode(), _precision(members[0].device, amp): zs = _batch_logits(members, groups, store, rows[i:i+bs], views)

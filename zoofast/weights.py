@@ -22,7 +22,7 @@ def simplex_grid(
 )->np.ndarray: # (points, k), rows sum to 1, from all on the last member to all on the first
     "Every weighting of `k` members in multiples of `step`"
     n = round(1/step) if step>0 else 0
-    if n<1 or abs(n*step-1)>1e-9: raise ZooError(f'A step of {step} does not divide 1.', 'Use .05, .1, .2, .25 or .5.')
+    if not math.isclose(n*step, 1): raise ZooError(f'A step of {step} does not divide 1.', 'Use .05, .1, .2, .25 or .5.')
     m = math.comb(n+k-1, k-1)
     if m>200_000: raise ZooError(f'A grid of {m:,} weightings for {k} members.', "Take a larger step, or method='logloss'.")
     bars = np.array(list(combinations(range(n+k-1), k-1)), dtype=int).reshape(m, k-1)
@@ -148,7 +148,8 @@ def fit_weights(
     v = _grid_scores(choice, y, s.shape[-1], metric)
     i = _best(v, grid)
     tab = pd.DataFrame({metric:v, 'se':_chance(choice, y, s.shape[-1], metric, i), **{f'w_{n}':grid[:,k] for k,n in enumerate(ps)}})
-    return Weights(dict(zip(ps,grid[i].tolist())), float(v[i]), metric, method, rule, tab.sort_values(metric, ascending=False, kind='stable', ignore_index=True))
+    tab = tab.sort_values(metric, ascending=False, kind='stable', ignore_index=True)
+    return Weights(dict(zip(ps,grid[i].tolist())), float(v[i]), metric, method, rule, tab)
 
 # %% ../nbs/22b_weights.ipynb #2eb37143
 def plot_weights(
@@ -201,8 +202,9 @@ def choose_weights(
     ps = align_members(members, common=True)
     methods = ['equal','grid'] + ['logloss']*(rule!='vote')                # simplest first
     outs = [cross_fit(ps, k, m, metric, step, rule, seed) for m in methods]
-    ok = outs[0].ok & (outs[0].targs>=0)
-    ch, y, c = np.stack([o.logits[ok].argmax(1) for o in outs]), outs[0].targs[ok], len(outs[0].vocab)
+    first,*_ = outs
+    ok = first.ok & (first.targs>=0)
+    ch, y, c = np.stack([o.logits[ok].argmax(1) for o in outs]), first.targs[ok], len(first.vocab)
     v = _grid_scores(ch, y, c, metric)
     i = int(np.flatnonzero(v.max()-v<=_chance(ch, y, c, metric, int(v.argmax())))[0])
     return replace(fit_weights(ps, methods[i], metric, step, rule), cv=dict(zip(methods,v.tolist())))
