@@ -11,12 +11,12 @@ from pathlib import Path
 # The rooms, in order. A module may import only from rooms before its own, and inside its room only from notebooks that sort before it.
 # Rooms are folders of nbs/; the notebooks at the top belong to the ground (00-09), the spine (10-39) or the doors (40-99) by their number.
 rooms = 'ground data models train spine beyond science scale doors'.split()
-torch_free = 'core preds data.items data.synth data.store'.split()
+torch_free = 'core preds data.items data.splits data.synth data.store data.resample data.views outputs science.report'.split()
 dists = dict(PIL='pillow', yaml='pyyaml', sklearn='scikit-learn')   # packages that are imported under another name
 brought = dict(huggingface_hub='timm', cycler='matplotlib')              # packages that a requirement cannot do without
 in_notebooks = {'IPython'}                                                # there wherever it is asked for; only inside functions
 directives = 'default_exp export exporti exports hide hide_input hide_output eval'.split()   # and the test flags of pyproject.toml
-max_cell,max_module = 45,300         # lines
+max_cell,max_module,max_width = 45,250,160         # lines, lines, columns
 max_source,max_lesson = 100,600      # KB: a notebook that exports; index and tutorials
 machine = re.compile(r'''(?<![\w.~*])/(?:root|home/\w|Users/\w|work|farm|tmp/(?:tmp|ipykernel)|mnt/\w|scratch)[/\w]''')   # absolute paths of somebody's machine
 
@@ -122,6 +122,7 @@ def short(root):
     for f,_,cells in exporting(root):
         out = [c for c in cells if c.exported]
         bad += [f'{name(root, f)} cell {c.i}: {c.nlines} exported lines' for c in out if c.nlines>max_cell]
+        bad += [f'{name(root, f)} cell {c.i}: a line of {len(l)} columns' for c in out for l in c.src.splitlines() if len(l)>max_width]
         if (n := sum(c.nlines for c in out))>max_module: bad.append(f'{name(root, f)}: {n} exported lines; a room this large wants a wall')
     return bad
 
@@ -148,6 +149,18 @@ def no_machine_paths(root):
         bad += [f'{name(root, f)}:{i}: {l.strip()[max(0, m.start()-30):m.end()+40]}' for i,l in enumerate(lines, 1) if (m := machine.search(l.strip()))]
     return bad
 
+def used(root):
+    "exported code uses what it imports"
+    bad = []
+    for f,mod,cells in exporting(root):
+        trees = [(c, c.tree()) for c in cells if c.exported and mod!='all']
+        seen = {o.id for _,t in trees for o in ast.walk(t) if isinstance(o, ast.Name)}
+        for c,t in trees:
+            for o in ast.walk(t):
+                names = [a.asname or a.name for a in o.names] if isinstance(o, (ast.Import, ast.ImportFrom)) else []   # `import a.b` loads b; its name is a's
+                bad += [f'{name(root, f)} cell {c.i}: imports {n} and does not use it' for n in names if n not in seen|{'*'} and '.' not in n]
+    return bad
+
 def declared(root):
     "every package that exported code imports is in settings.ini, as a requirement or in an extra"
     ini = configparser.ConfigParser(delimiters=['='], interpolation=None)
@@ -168,7 +181,7 @@ def no_torch(root):
     r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     return [] if r.stdout.strip()=='False' else [r.stderr.strip().splitlines()[-1] if r.returncode else f'torch was imported by one of {", ".join(there)}']
 
-rules = [valid, known_directives, mirrored, layered, short, light, no_machine_paths, declared, no_torch]
+rules = [valid, known_directives, mirrored, layered, short, light, no_machine_paths, used, declared, no_torch]
 
 def check(root, only=rules, show=print):
     failed = 0
@@ -196,9 +209,9 @@ def good_house(root):
         (root/'zoofast'/o).parent.mkdir(exist_ok=True)
         (root/'zoofast'/f'{o}.py').write_text('')
     write_nb(root, '00_core.ipynb', code('#| default_exp core'), code('#| export\ndef f(): return 1'), code('#| slow\n"""\n#| export is no directive here"""'))
-    write_nb(root, '01_preds.ipynb', code('#| default_exp preds'), code('#| export\nfrom zoofast import __version__\nfrom zoofast.core import f'), code('#| hide\nimport zoofast.preds'))
-    write_nb(root, 'data/01_items.ipynb', code('#| default_exp data.items'), code('#| export\nimport json, yaml\nfrom PIL import Image'))
-    write_nb(root, 'models/01_nets.ipynb', code('#| default_exp models.nets'), code('#| export\nfrom zoofast.data import items\nimport zoofast.data.items\nfrom zoofast.data.items import *'))
+    write_nb(root, '01_preds.ipynb', code('#| default_exp preds'), code('#| export\nfrom zoofast import __version__\nfrom zoofast.core import f\nf(__version__)'), code('#| hide\nimport zoofast.preds'))
+    write_nb(root, 'data/01_items.ipynb', code('#| default_exp data.items'), code('#| export\nimport json, yaml\nfrom PIL import Image\njson, yaml, Image'))
+    write_nb(root, 'models/01_nets.ipynb', code('#| default_exp models.nets'), code('#| export\nfrom zoofast.data import items\nimport zoofast.data.items\nfrom zoofast.data.items import *\nitems, zoofast'))
     write_nb(root, 'index.ipynb', code('f()'))
 
 spoilers = {   # rule -> ways to break it, each a function of the root
@@ -213,7 +226,9 @@ spoilers = {   # rule -> ways to break it, each a function of the root
                 lambda r: write_nb(r, 'data/02_new.ipynb', code('#| default_exp data.new'), code('#| export\nfrom zoofast.all import x')) or write_nb(r, '41_all.ipynb', code('#| default_exp all')),
                 lambda r: write_nb(r, 'models/01_a.ipynb', code('#| default_exp models.a')) or write_nb(r, 'data/02_b.ipynb', code('#| default_exp data.b'), code('#| export\nfrom zoofast.models import a'))],
     short: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code('#| export\n'+'x = 1\n'*46)),
-            lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), *[code('#| export\n'+'x = 1\n'*40)]*8)],
+            lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), *[code('#| export\n'+'x = 1\n'*40)]*8),
+            lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code('#| export\nx = "'+'y'*160+'"'))],
+    used: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code(f'#| export\n{o}')) for o in ('import json', 'from json import dumps as d', 'def f():\n    import json')],
     light: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core\n#'+'x'*120_000)), lambda r: write_nb(r, 'index.ipynb', code('#'+'x'*700_000)),
             lambda r: (r/'model.safetensors').write_text('')],
     no_machine_paths: [lambda r, o=o: (r/'README.md').write_text(f'see {o} there') for o in ('/ho'+'me/ann/x', '/ro'+'ot/x', '/wo'+'rk/x', '/tm'+'p/tmpq3/x', '"/Us'+'ers/ann"')],
