@@ -17,7 +17,7 @@ from .data.store import Store, to_store
 from .calibrate import adjust, apply_temperature
 from .committee import RULES, as_weights, combine, unique_names
 from .weights import Weights, choose_weights
-from .members import DECISION, Member, check_vocab
+from .members import DECISION, check_vocab
 from .learner import as_member
 from .tta import predict_members, view_names
 

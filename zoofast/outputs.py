@@ -6,7 +6,8 @@
 __all__ = ['write_csv', 'write_submission', 'write_probs']
 
 # %% ../nbs/24_outputs.ipynb #e322c17e
-import csv, gzip, io, math, numpy as np, pandas as pd, pyarrow as pa, pyarrow.csv, pyarrow.parquet
+import csv, gzip, io, math, numpy as np, pandas as pd, pyarrow as pa
+from pyarrow import csv as pa_csv, parquet as pq
 from dataclasses import replace
 from pathlib import Path
 from .core import ZooError, atomic_write, refuse_unknown
@@ -20,7 +21,7 @@ def write_csv(
     "Write a table as CSV, atomically"
     t = pa.Table.from_pandas(df, preserve_index=False)
     def text(quoting):
-        pa.csv.write_csv(t, b := io.BytesIO(), pa.csv.WriteOptions(include_header=False, quoting_style=quoting))
+        pa_csv.write_csv(t, b := io.BytesIO(), pa_csv.WriteOptions(include_header=False, quoting_style=quoting))
         return b.getbuffer()
     try: body = text('none')
     except pa.ArrowInvalid: body = text('needed')
@@ -138,5 +139,5 @@ def write_probs(
     d = preds.df(probs=True)
     if not str(path).endswith(('.parquet','.csv','.csv.gz')): raise ZooError(f'{path}: unknown kind of table.', 'Use .parquet, .csv or .csv.gz.')
     if not str(path).endswith('.parquet'): return write_csv(d, path)
-    with atomic_write(path, 'wb') as f: pa.parquet.write_table(pa.Table.from_pandas(d, preserve_index=False), f)
+    with atomic_write(path, 'wb') as f: pq.write_table(pa.Table.from_pandas(d, preserve_index=False), f)
     return Path(path)
