@@ -9,7 +9,7 @@ __all__ = ['calanoid', 'oithona', 'harpacticoid', 'cladoceran', 'nauplius', 'zoe
 # %% ../../nbs/data/01c_animals.ipynb #de35c482
 import math
 import numpy as np
-from .curves import ANGLE, Dice, U, arch, arcs, bands, bulge, curve, mirror, moved, ring
+from .curves import ANGLE, U, arch, arcs, bands, bulge, curve, mirror, moved, ring
 from .pens import Disc, Dots, Limbs, Torso
 
 # %% ../../nbs/data/01c_animals.ipynb #ea3f3ad6
@@ -79,8 +79,10 @@ def cladoceran(d):
     ph,r = d(0,2*math.pi,n),.12*np.sqrt(d(n=n))
     tip = 1+d(0,.22)*np.exp(-np.minimum(ANGLE,2*math.pi-ANGLE)**2/.06)
     parts = [Disc(dark*curve(.9,.8,.7,.65,.7,.6,1.), (.55,0,d(-.2,.2)), d.near(.3,.08), d.near(.24,.1), tip),
-             Disc(dark*curve(.9,.8,.9,1.), (.17,.03,d(-.3,.3)), d.near(.15,.1), d.near(.125,.1)), Disc(curve(2.2,2.2,1.9,1.), (.13,.06,0), d.near(.062,.15), .06),
-             Dots(np.stack([.63+1.2*r*np.cos(ph),r*np.sin(ph)-.03], 1), d(.03,.06,n), d(.2,.6)), Torso(.04*bulge(), d(.3,.9), at=(.22,.08,d(.1,.4)), long=.5, bend=arch(-.12))]
+             Disc(dark*curve(.9,.8,.9,1.), (.17,.03,d(-.3,.3)), d.near(.15,.1), d.near(.125,.1)),
+             Disc(curve(2.2,2.2,1.9,1.), (.13,.06,0), d.near(.062,.15), .06),
+             Dots(np.stack([.63+1.2*r*np.cos(ph),r*np.sin(ph)-.03], 1), d(.03,.06,n), d(.2,.6)),
+             Torso(.04*bulge(), d(.3,.9), at=(.22,.08,d(.1,.4)), long=.5, bend=arch(-.12))]
     if d()<.75: parts.append(Limbs(arcs(.83, d(-.05,.1), d(-.3,.5), d.near(.3,.35)), (.016,.004), .8))
     for s,far in ((s,1.),(-s,d(.4,.9)))[:d.whole(1,2)]:
         arm = arcs(.24, .1*s, s*a, d.near(.2,.1)*far, .2*s)
@@ -100,7 +102,8 @@ def nauplius(d):
         hair = np.concatenate([arcs(*p[-1], e+np.array([-.5,0,.5]), d(.1,.24,3)) for p,e in zip(leg,end)])
         parts += [Limbs(leg, (.034,.014), .8*dark), Limbs(hair, .006, .5)]
     if d()<.7: parts.append(Limbs(mirror(arcs(.8, .02, d(.02,.3), d(.08,.3))), .01, .8))
-    return parts+[Torso(d.near(.3,.08)*bulge(.42, d(.7,1.)), dark, long=.85, rim=.35, edge=.02), Torso(.1*bulge(), d(.2,.9), at=(.15,0,0), long=.5), Disc(1.3, (.08,0,0), .035, .03)]
+    return parts+[Torso(d.near(.3,.08)*bulge(.42, d(.7,1.)), dark, long=.85, rim=.35, edge=.02), Torso(.1*bulge(), d(.2,.9), at=(.15,0,0), long=.5),
+                  Disc(1.3, (.08,0,0), .035, .03)]
 
 # %% ../../nbs/data/01c_animals.ipynb #2d241861
 def zoea(d):
@@ -110,8 +113,10 @@ def zoea(d):
     joint = 1+.2*np.cos(np.arange(14)*math.pi)
     legs = arcs(np.linspace(.18,.36,n), r*.7, d(1.1,2.2,n), d(.13,.22,n), d(-.3,.6,n))
     end = math.atan2(*(belly[0,-1]-belly[0,-2])[::-1])
-    return [Disc(dark*curve(1,1,.9,.8,.9), (.3,0,d(-.2,.2)), r*1.25, r, 1+.06*np.cos(3*ANGLE+d(0,6))), Disc(curve(2,1.8,1.5,1.), (.17,d(-.03,.04),0), .065, .055),
-            Limbs(arcs(.33, -r*.8, -1.57+d(-.3,.35), d.near(.42,.25), d(-.2,.5)), (.03,.005), dark), Limbs(arcs(.16, r*.25, d(2.1,2.9), d.near(.3,.25), d(-.3,.2)), (.024,.004), dark),
+    return [Disc(dark*curve(1,1,.9,.8,.9), (.3,0,d(-.2,.2)), r*1.25, r, 1+.06*np.cos(3*ANGLE+d(0,6))),
+            Disc(curve(2,1.8,1.5,1.), (.17,d(-.03,.04),0), .065, .055),
+            Limbs(arcs(.33, -r*.8, -1.57+d(-.3,.35), d.near(.42,.25), d(-.2,.5)), (.03,.005), dark),
+            Limbs(arcs(.16, r*.25, d(2.1,2.9), d.near(.3,.25), d(-.3,.2)), (.024,.004), dark),
             Limbs(belly, np.linspace(.045,.03,14)*joint, dark*joint), Limbs(arcs(*belly[0,-1], [end-.5,end+.5], d(.1,.16), [.3,-.3]), (.014,.004), dark),
             Limbs(legs, (.018,.009), dark*.8), Limbs(np.concatenate([arcs(*p[-1], d(.8,2.4,3), d(.05,.12,3)) for p in legs]), .005, .5)]
 
@@ -123,7 +128,8 @@ def medusa(d):
 def _wheel(d, dark, n):
     sq,a,q = d(.6,1.),np.arange(n)*2*math.pi/n+d(-.08,.08,n),np.arange(4)*math.pi/2+d(0,1.5)
     x,y = .3*np.cos(a),.3*sq*np.sin(a)
-    return [Disc(dark*(1+ring(.96,d(2,4),.06)+ring(d(.6,.85),d(.5,2),.06)), (0,0,0), .3, .3*sq), Disc(curve(1.2,1.1,.7,.3)*d(.6,1.2), (0,0,0), d(.07,.13), .09*sq),
+    return [Disc(dark*(1+ring(.96,d(2,4),.06)+ring(d(.6,.85),d(.5,2),.06)), (0,0,0), .3, .3*sq),
+            Disc(curve(1.2,1.1,.7,.3)*d(.6,1.2), (0,0,0), d(.07,.13), .09*sq),
             Limbs(arcs(0, 0, q, .29*np.hypot(np.cos(q),sq*np.sin(q)), 0, 2), .008, .5), Dots(np.stack([x,y], 1), .013, .7),
             Limbs(arcs(x, y, a+d(-.2,.2), d(.12,.4)*d(.6,1.2,n), d(-1,1)+d(-.5,.5,n)), (.009,.004), d(.5,.9))]
 
@@ -132,15 +138,18 @@ def _bell(d, dark, n):
     y,long = np.linspace(-.97,.97,n)*w*.88,d.near(.5,.5)
     dome = np.sqrt(np.clip(1-(1-U)**2.2, 0, 1))
     return [Torso(w*dome*(1-.12*ring(1,1,.3)), dark*(1+ring(1,d(1.5,3),.08)), long=h, rim=d(.6,1.1), edge=.018, flat=.5),
-            Torso(.75*w*dome, dark*d(0,.5), at=(h*.35,0,0), long=h*.65, rim=d(.2,.6), flat=.7), Torso(d.near(.05,.2)*curve(.7,1.,.8,.9,1.1), d(.7,1.3), at=(h*.3,0,d(-.1,.1)), long=h*d(.35,.9), flat=.4),
-            Limbs(arcs(h*.97, y, y/w*d(.1,1.), long*d(.5,1.2,n), y/w*d(-1.5,1.5)+d(-.5,.5,n), 9, d(-.4,.4,n)), (.009,.004), d(.4,.85)), Dots(np.stack([np.full(n,h*.97),y], 1), .013, .6)]
+            Torso(.75*w*dome, dark*d(0,.5), at=(h*.35,0,0), long=h*.65, rim=d(.2,.6), flat=.7),
+            Torso(d.near(.05,.2)*curve(.7,1.,.8,.9,1.1), d(.7,1.3), at=(h*.3,0,d(-.1,.1)), long=h*d(.35,.9), flat=.4),
+            Limbs(arcs(h*.97, y, y/w*d(.1,1.), long*d(.5,1.2,n), y/w*d(-1.5,1.5)+d(-.5,.5,n), 9, d(-.4,.4,n)), (.009,.004), d(.4,.85)),
+            Dots(np.stack([np.full(n,h*.97),y], 1), .013, .6)]
 
 # %% ../../nbs/data/01c_animals.ipynb #bdc42633
 def siphonophore(d):
     "A rocket-shaped bell, often with its stem"
     dark,w,s = d(.3,.6),d.near(.2,.15),d.sign()
     parts = [Torso(w*curve(.02,.35,.62,.85,1.,1.05,1.,.8), dark, long=.62, rim=d(.7,1.2), edge=.018, flat=.5),
-             Torso(.62*w*curve(.1,.6,.9,1.,1.,.95,.9), dark*d(.1,.6), at=(.22,d(-.03,.03),d(-.06,.06)), long=.4, rim=d(.4,.9), edge=.014, flat=.6), Torso(.035*bulge(), d(.7,1.3), at=(.1,w*.15*s,d(-.1,.1)), long=d(.2,.4))]
+             Torso(.62*w*curve(.1,.6,.9,1.,1.,.95,.9), dark*d(.1,.6), at=(.22,d(-.03,.03),d(-.06,.06)), long=.4, rim=d(.4,.9), edge=.014, flat=.6),
+             Torso(.035*bulge(), d(.7,1.3), at=(.1,w*.15*s,d(-.1,.1)), long=d(.2,.4))]
     if d()<.7:
         n = d.whole(5,14)
         stem = arcs(.5, w*.3*s, d(-.3,.3), d(.3,.9), d(-.8,.8), 33, d(-.6,.6))
@@ -155,7 +164,8 @@ def ctenophore(d):
     side = np.sin(np.linspace(-1.25,1.25,k)+d(-.15,.15))[:,None]
     rows = lambda t: np.stack([np.broadcast_to(t, (k,len(t))),side*np.interp(t, U, w)], -1)
     parts = [Torso(w, d(.25,.5), rim=d(.4,.9), edge=.016, flat=.4), Torso(d(.15,.3)*w.max()*bulge(), d(.3,.8), at=(.12,0,0), long=d(.4,.7), flat=.4),
-             Limbs(rows(np.linspace(.08,d(.78,.93),15)), d.near(.017,.2), d(.5,1.)), Dots(rows(np.linspace(.1,.88,n)).reshape(-1,2), d.near(.021,.15), d(.4,.8), d(.3,.5))]
+             Limbs(rows(np.linspace(.08,d(.78,.93),15)), d.near(.017,.2), d(.5,1.)),
+             Dots(rows(np.linspace(.1,.88,n)).reshape(-1,2), d.near(.021,.15), d(.4,.8), d(.3,.5))]
     if d()<.5: parts.append(Limbs(mirror(arcs(.55, w.max()*.6, d(.3,1.), d(.4,1.), d(-1,1), 10, d(-.6,.6))), (.01,.004), .6))
     return parts
 
@@ -165,7 +175,8 @@ def appendicularian(d):
     r,dark = d.near(.15,.1),d(.45,.85)
     tail = arcs(.06, .06, d(.2,1.5), d.near(.95,.15), d(-1.6,1.6), 22, d(-.9,.9), d(0,6.28))
     w = d.near(.042,.2)*np.interp(np.linspace(0,1,22), [0,.12,.5,.9,1], [.5,1,1,.6,.15])
-    parts = [Limbs(tail, w, dark), Limbs(tail, w*.28, d(.3,.7)), Disc(curve(1.1,1.,.9,.8,.7)*d(.8,1.2), (0,0,d(-.2,.2)), r, r*d(.55,.75)), Dots(np.stack([d(-.08,.08,3),d(-.05,.05,3)], 1), d(.03,.06,3), d(.3,.9))]
+    parts = [Limbs(tail, w, dark), Limbs(tail, w*.28, d(.3,.7)), Disc(curve(1.1,1.,.9,.8,.7)*d(.8,1.2), (0,0,d(-.2,.2)), r, r*d(.55,.75)),
+             Dots(np.stack([d(-.08,.08,3),d(-.05,.05,3)], 1), d(.03,.06,3), d(.3,.9))]
     if d()<.15: parts.append(Disc(curve(.1,.1,.1,.15,.25)*d(.6,1.), (.1,.05,d(0,3)), d(.4,.6), d(.3,.45)))
     return parts
 
@@ -182,7 +193,8 @@ def chaetognath(d):
     r,dark,b = d.near(.034,.15),d(.4,1.),arch(d(-.14,.14), d(-.06,.06), d(-.02,.02))
     w = r*curve(.75,1.15,.7,.85,1.,1.05,1.05,1.,.95,.85,.7,.55,.35)
     fin = np.sin(np.clip((U-.42)/.22, 0, 1)*math.pi)+1.1*np.sin(np.clip((U-.66)/.2, 0, 1)*math.pi)+2.4*np.clip((U-.9)/.08, 0, 1)
-    return [Torso(w, dark*(1+ring(.03,.8,.05)+ring(.72,.5,.02)), bend=b, rim=d(.3,.8), edge=r*.3, flat=.45), Torso(w+r*fin*d(.7,1.3), d(.14,.32), bend=b, flat=.8, rim=.15, edge=.006),
+    return [Torso(w, dark*(1+ring(.03,.8,.05)+ring(.72,.5,.02)), bend=b, rim=d(.3,.8), edge=r*.3, flat=.45),
+            Torso(w+r*fin*d(.7,1.3), d(.14,.32), bend=b, flat=.8, rim=.15, edge=.006),
             Torso(r*.35*curve(.5,1,1,1,.8,.3), d(.2,.8), at=(.05,0,0), long=.66, bend=np.interp(.05+.66*U, U, b).astype(np.float32), flat=.5),
             Limbs(mirror(arcs(.02, r*.6, d(2.,2.9,3), d(.03,.06), -1.)), .005, .8)]
 
@@ -192,7 +204,8 @@ def pluteus(d):
     m,dark,spread = d.whole(2,4),d(.65,1.1),d(.35,.75)
     a = np.linspace(.25,1,m)*spread
     arms = mirror(arcs(.2, a*.12, a, d.near(.78,.1)*np.linspace(d(.7,1),1,m), -a*d(-.3,.5), 8))
-    return [Torso(d.near(.17,.15)*curve(.15,.55,.85,1.,1.05,.9,.5)*(spread+.3), dark, long=d.near(.42,.1), rim=.25, flat=.5), Disc(curve(1,.9,.6,.3)*d(.4,1.), (.2,0,0), .09, .075),
+    return [Torso(d.near(.17,.15)*curve(.15,.55,.85,1.,1.05,.9,.5)*(spread+.3), dark, long=d.near(.42,.1), rim=.25, flat=.5),
+            Disc(curve(1,.9,.6,.3)*d(.4,1.), (.2,0,0), .09, .075),
             Limbs(arms, (.026*d(.7,1.2),.014), dark*.75), Limbs(arms, .005, .7), Limbs(mirror(arcs(0, .01, spread*.7, .4, -.1)), .008, .5)]
 
 # %% ../../nbs/data/01c_animals.ipynb #a20d9570
@@ -202,7 +215,8 @@ def fish_larva(d):
     x = d(.1,.9,n)
     parts = [Torso(r*curve(.5,1.15,1.3,1.2,1.0,.85,.72,.6,.5,.4,.3,.22,.15), dark*bands(d.whole(18,34),d(.1,.3),2,.2,.98), bend=b, rim=.25, flat=.45),
              Torso(r*curve(.2,1.,1.3,1.5,1.5,1.5,1.5,1.4,1.3,1.2,1.15,1.3,.8), d(.08,.22), long=1.02, bend=b, rim=.15, edge=.007, flat=.8),
-             Disc(curve(2.1,2.,1.8,1.2), (.075,float(b[19])-r*.25,0), d.near(.042,.12), .037), Dots(np.stack([x,np.interp(x, U, b)+r*d(.3,.8,n)], 1), .012, d(.4,1.)),
+             Disc(curve(2.1,2.,1.8,1.2), (.075,float(b[19])-r*.25,0), d.near(.042,.12), .037),
+             Dots(np.stack([x,np.interp(x, U, b)+r*d(.3,.8,n)], 1), .012, d(.4,1.)),
              Torso(r*.35*curve(.6,1,1,1,.9,.5), d(.3,.9), at=(.14,r*.7+float(b[36]),d(-.03,.03)), long=d(.4,.55), bend=b*.6, flat=.4)]
     if d()<.4: parts.append(Disc(curve(.6,.6,.6,.6,.9)*d(.5,1.1), (d(.2,.27),r*1.3+float(b[55]),0), d(.08,.13), d(.05,.08)))
     return parts
@@ -212,7 +226,8 @@ def egg(d, oil=False, squash=.97):
     "Membrane and yolk; `oil`: with a drop, `squash`: second axis over the first"
     k,a,sq = d(.72,.93),d(0,2*math.pi),min(1., d.near(squash,.03))
     x,y,u = .4*(1-k)*d(-1,1),.1*(1-k)*d(-1,1),.275*k*math.sqrt(d())
-    parts = [Disc(d(.06,.2)+ring(.97,d(.6,1.3),.05), (0,0,0), .5, .5*sq), Disc(d(.35,.9)*curve(1.,.97,.93,.9,.9,1.)+ring(.95,d(.1,.7),.07), (x,y,0), .5*k, .5*k*sq)]
+    parts = [Disc(d(.06,.2)+ring(.97,d(.6,1.3),.05), (0,0,0), .5, .5*sq),
+             Disc(d(.35,.9)*curve(1.,.97,.93,.9,.9,1.)+ring(.95,d(.1,.7),.07), (x,y,0), .5*k, .5*k*sq)]
     if d()<.35:
         th = a+np.linspace(1, 1+d(1.6,3.6), 12)                                                           # an embryo lies along the yolk
         parts.append(Limbs(np.stack([x+.3*k*np.cos(th),y+.3*k*sq*np.sin(th)], -1)[None], (.03,.05), d(.3,.8)))

@@ -13,8 +13,10 @@ import numpy as np, pandas as pd
 from ..core import ZooError, refuse_unknown
 from .curves import Dice, arcs
 from .pens import Dots, Limbs, absorb, pose
-from .animals import appendicularian, calanoid, chaetognath, cladoceran, ctenophore, doliolid, egg, fish_larva, harpacticoid, medusa, nauplius, oithona, pluteus, siphonophore, zoea
-from .particles import acantharian, bubble, ceratium, chaetoceros, chain, coscinodiscus, detritus, fibre, foraminifer, noctiluca, pellet, rhizosolenia, spumellarian, trichodesmium
+from .animals import appendicularian, calanoid, chaetognath, cladoceran, ctenophore, doliolid, egg
+from .animals import fish_larva, harpacticoid, medusa, nauplius, oithona, pluteus, siphonophore, zoea
+from .particles import acantharian, bubble, ceratium, chaetoceros, chain, coscinodiscus, detritus
+from .particles import fibre, foraminifer, noctiluca, pellet, rhizosolenia, spumellarian, trichodesmium
 
 # %% ../../nbs/data/01e_camera.ipynb #dff0630e
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ __all__ = ['chain', 'chaetoceros', 'rhizosolenia', 'coscinodiscus', 'ceratium', 
 # %% ../../nbs/data/01d_particles.ipynb #68f8222c
 import math
 import numpy as np
-from .curves import ANGLE, Dice, U, arch, arcs, bands, bulge, curve, mirror, ring
+from .curves import ANGLE, U, arch, arcs, bulge, curve, ring
 from .pens import Disc, Dots, Limbs, Torso
 
 # %% ../../nbs/data/01d_particles.ipynb #82c1f0e8
@@ -30,7 +30,8 @@ def chaetoceros(d):
     x = np.arange(m)/n; y = np.interp(x, U, b)
     long,lean = d.near(.42,.3),np.linspace(-1,1,m)*d(.1,.9)
     hair = [arcs(x, y+s*r*.8, s*(1.57-lean)+d(-.25,.25,m), long*d(.6,1.1,m), -s*lean*d(.2,1.)) for s in (1,-1)]
-    return [Torso(r*np.minimum(1, .55+1.2*ph), dark*np.clip(ph*2.2-.5, .15, 1.)*(1+.3*np.cos(2*math.pi*n*U)), bend=b, rim=.5, edge=r*.2, flat=.55), Limbs(np.concatenate(hair), d(.0035,.005), d(.5,.9))]
+    return [Torso(r*np.minimum(1, .55+1.2*ph), dark*np.clip(ph*2.2-.5, .15, 1.)*(1+.3*np.cos(2*math.pi*n*U)), bend=b, rim=.5, edge=r*.2, flat=.55),
+            Limbs(np.concatenate(hair), d(.0035,.005), d(.5,.9))]
 
 # %% ../../nbs/data/01d_particles.ipynb #77282674
 def rhizosolenia(d):
@@ -38,7 +39,8 @@ def rhizosolenia(d):
     r,n,tip = d.near(.022,.3),d.whole(6,14),d(.05,.13)
     w = r*np.clip(np.minimum(U,1-U)/tip, .1, 1.)
     stripes = 1+d(.2,.6)*np.cos(2*math.pi*n*U+d(0,6))*np.cos(.74*math.pi*n*U)
-    parts = [Torso(w, d(.35,.8)*stripes, bend=arch(d(-.07,.07)), rim=d(.3,.8), edge=r*.3, flat=.6), Limbs(np.concatenate([arcs(.01, 0, math.pi, d(.02,.1)), arcs(.99, 0, 0, d(.02,.1))]), .004, .8)]
+    parts = [Torso(w, d(.35,.8)*stripes, bend=arch(d(-.07,.07)), rim=d(.3,.8), edge=r*.3, flat=.6),
+             Limbs(np.concatenate([arcs(.01, 0, math.pi, d(.02,.1)), arcs(.99, 0, 0, d(.02,.1))]), .004, .8)]
     if d()<.25: parts.append(Torso(w*d(.8,1.1), d(.3,.7), at=(d(-.2,.2),r*2.1*d.sign(),d(-.03,.03)), rim=.5, edge=r*.3, flat=.6))
     return parts
 
@@ -61,7 +63,8 @@ def ceratium(d, horns=3):
     parts = [Disc(dark*curve(1.,1.,.95,1.,.9), (0,0,0), r, r*d.near(1.1,.08), 1+.12*np.cos(3*ANGLE+d(-.3,.3))), Disc(-.3*dark, (0,0,0), .018, r*.9),
              Limbs(arcs(-r*.7, 0, math.pi, d.near(.62,.15), d(-.25,.25)), (.032*d(.8,1.15),.01), dark)]
     for s in (1,-1):
-        horn = arcs(r*.5, s*r*.6, s*d(.5,1.1), d.near(.5,.2), s*d(1.2,2.1), 12) if anchor else arcs(r*.6, s*r*.55, s*d(.1,.5), d.near(.42,.25), -s*d(-.3,.5), 12)
+        horn = arcs(r*.5, s*r*.6, s*d(.5,1.1), d.near(.5,.2), s*d(1.2,2.1), 12) if anchor else \
+               arcs(r*.6, s*r*.55, s*d(.1,.5), d.near(.42,.25), -s*d(-.3,.5), 12)
         parts.append(Limbs(horn, (.028*d(.85,1.15),.008), dark))
     return parts
 
@@ -71,8 +74,10 @@ def noctiluca(d):
     m,n,x = d.whole(5,12),d.whole(4,25),-d(.05,.3)
     out = 1-d(.05,.28)*np.exp(-((ANGLE-math.pi)/.35)**2)+.03*np.cos(2*ANGLE+d(0,6))
     ph,r = d(0,2*math.pi,n),.42*np.sqrt(d(n=n))
-    parts = [Disc(d(.15,.4)*(1+ring(.97,d(2.5,5),.06)+ring(d(.8,.9),d(0,1.5),.05)), b=.5*d(.85,1.), outline=out), Disc(curve(1.2,1.1,.8,.4,.1)*d(.6,1.4), (x,d(-.08,.08),d(0,3)), d.near(.12,.2), d.near(.09,.2)),
-             Limbs(arcs(x, 0, d(0,2*math.pi,m), d(.2,.42,m), d(-.6,.6,m)), .006, d(.2,.5)), Dots(np.stack([r*np.cos(ph),.9*r*np.sin(ph)], 1), d(.01,.03,n), d(.1,.5))]
+    parts = [Disc(d(.15,.4)*(1+ring(.97,d(2.5,5),.06)+ring(d(.8,.9),d(0,1.5),.05)), b=.5*d(.85,1.), outline=out),
+             Disc(curve(1.2,1.1,.8,.4,.1)*d(.6,1.4), (x,d(-.08,.08),d(0,3)), d.near(.12,.2), d.near(.09,.2)),
+             Limbs(arcs(x, 0, d(0,2*math.pi,m), d(.2,.42,m), d(-.6,.6,m)), .006, d(.2,.5)),
+             Dots(np.stack([r*np.cos(ph),.9*r*np.sin(ph)], 1), d(.01,.03,n), d(.1,.5))]
     if d()<.6: parts.append(Limbs(arcs(-.42, 0, math.pi+d(-1,1), d(.15,.4), d(-2.5,2.5)), .018, .7))
     return parts
 
@@ -92,7 +97,8 @@ def spumellarian(d):
     a = np.arange(n)*2*math.pi/n+d(-.2,.2,n)
     ph,far = np.arange(m)*2.39996,r*.9*np.sqrt((np.arange(m)+.5)/m)               # holes on a sunflower spiral
     return [Disc(dark*(curve(1.5,1.2,.8,.7,.7,.8,.9)+ring(d(.35,.65),d(.2,1.),.08)+ring(.95,d(.6,1.3),.09)), (0,0,0), r, r*d(.88,1)),
-            Dots(np.stack([far*np.cos(ph),far*np.sin(ph)], 1), r*d(.05,.09), -d(.2,.45)), Limbs(arcs(r*.9*np.cos(a), r*.9*np.sin(a), a, (.5-r)*d(.5,1.2,n), 0, 3), (.018*d(.6,1.1),.004), dark*.9)]
+            Dots(np.stack([far*np.cos(ph),far*np.sin(ph)], 1), r*d(.05,.09), -d(.2,.45)),
+            Limbs(arcs(r*.9*np.cos(a), r*.9*np.sin(a), a, (.5-r)*d(.5,1.2,n), 0, 3), (.018*d(.6,1.1),.004), dark*.9)]
 
 # %% ../../nbs/data/01d_particles.ipynb #1a32f417
 def foraminifer(d):
@@ -121,7 +127,8 @@ def _tuft(d, n, dark):
     y = d.near(1.,.5,n)*w*np.where(d(n=n)<.5, -1, 1)
     a = y/w*d(.04,.3)*.4+d(-.08,.08,n)
     P = arcs(-.5*long+d(-.13,.13,n), y-.5*long*np.sin(a), a-c/2, long, c+d(-.3,.3,n), 9)
-    return [Limbs(P[::2], d(.005,.009), dark), Limbs(P[1::2], d(.005,.009), dark), Torso(w*1.1*bulge(.6,.6), d(.4,1.), at=(-.42,0,-c/2), long=.84, bend=arch(-c*.11))]
+    return [Limbs(P[::2], d(.005,.009), dark), Limbs(P[1::2], d(.005,.009), dark),
+            Torso(w*1.1*bulge(.6,.6), d(.4,1.), at=(-.42,0,-c/2), long=.84, bend=arch(-c*.11))]
 
 # %% ../../nbs/data/01d_particles.ipynb #abff8f10
 def detritus(d):
@@ -132,7 +139,8 @@ def detritus(d):
     xy = (xy-xy.mean(0))*(.45/max(np.abs(xy-xy.mean(0)).max(), 1.))
     grains = xy[(d(n=k)*n).astype(int)]+np.stack([d(-.16,.16,k),flat*d(-.16,.16,k)], 1)
     r = np.minimum(d.near(.095,.45,n)*min(1.3, math.sqrt(18/n)), .24)
-    return [Dots(xy, r, d(.25,.85)*d.near(.7,.6,n), d(.3,.95,n), d(0,math.pi,n), d(0,.8) if d()<.25 else -d(.4,1.)), Dots(grains, d(.008,.04,k), d(.3,1.2,k), d(.4,1.,k), d(0,math.pi,k)),
+    return [Dots(xy, r, d(.25,.85)*d.near(.7,.6,n), d(.3,.95,n), d(0,math.pi,n), d(0,.8) if d()<.25 else -d(.4,1.)),
+            Dots(grains, d(.008,.04,k), d(.3,1.2,k), d(.4,1.,k), d(0,math.pi,k)),
             Limbs(arcs(*xy[(d(n=m)*n).astype(int)].T, d(0,6.28,m), d(.1,.5,m), d(-2,2,m)), d(.004,.012,m)[:,None], d(.3,.8))]
 
 # %% ../../nbs/data/01d_particles.ipynb #5ea44068
