@@ -99,9 +99,10 @@ def bench(net, rounds, a, argv):
             res[k].append(o|dict(outside=o['cpu']-o['forward']))
             print(f"{net}, round {r+1}: {k}: {o['wall']:.1f} s, {o['cpu']:.1f} CPU s, forward {o['forward']:.1f}, {peak/1e6:,.0f} MB", flush=True)
     def us(k, f): return st.median(o[f]/o['images']*1e6 for o in res[k])
-    def times(k, f): return st.median(b[f]/o[f] for o,b in zip(res[k], res[a.arms[0]]))
+    def each(k, f): return sorted(b[f]/o[f] for o,b in zip(res[k], res[a.arms[0]]))
+    def times(k, f): return st.median(each(k, f))
     return [dict(name=f'{k} ({net})', size=a.size, passes=res[k][0]['passes'], images_per_second=1e6/us(k, 'wall'), cpu_us_per_image=us(k, 'cpu'),
-        ratio=times(k, 'wall'), cpu_ratio=times(k, 'cpu'), outside_us_per_image=us(k, 'outside'), outside_ratio=times(k, 'outside'),
+        ratio=times(k, 'wall'), cpu_ratio=times(k, 'cpu'), outside_us_per_image=us(k, 'outside'), outside_ratio=times(k, 'outside'), outside_ratios=each(k, 'outside'),
         peak_mb=max(o['peak'] for o in res[k])/1e6) for k in a.arms]
 
 def main():

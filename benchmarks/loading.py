@@ -109,9 +109,9 @@ def bench(items, store, size, a):
             res[k].append(take(f, draw(a.n_fast if k.startswith('zoofast') else a.n_slow, r+1))[:2])
             print(f'{size} px, round {r+1}: {k}: {res[k][-1][0]:,.0f} images/s, {res[k][-1][1]:,.0f} us CPU', flush=True)
     def row(k, base):
-        pairs = list(zip(res[k], res[base]))
+        fast,lean = zip(*[(x[0]/y[0], y[1]/x[1]) for x,y in zip(res[k], res[base])])
         return dict(name=k, size=size, images_per_second=st.median(o[0] for o in res[k]), cpu_us_per_image=st.median(o[1] for o in res[k]),
-            ratio=st.median(x[0]/y[0] for x,y in pairs), cpu_ratio=st.median(y[1]/x[1] for x,y in pairs), baseline=base)
+            ratio=st.median(fast), ratios=sorted(fast), cpu_ratio=st.median(lean), cpu_ratios=sorted(lean), baseline=base)
     plain = 'fastai, no augmentation'
     rows = [row(k, plain if 'no aug' in k and plain in res else 'fastai') for k in fns]
     mine = next(o for o in rows if o['name']=='zoofast')
