@@ -12,14 +12,14 @@ from itertools import islice, starmap
 import numpy as np, pandas as pd, torch
 from fastai.data.transforms import Category
 from fastai.torch_basics import DisplayedTransform, Transform
-from fastai.torch_core import TensorBase, TensorCategory, TensorImage, TensorImageBW, explode_types, to_device
+from fastai.torch_core import TensorBase, TensorCategory, TensorImage, TensorImageBW
 from fastai.vision.core import PILImage, PILImageBW
 from fastcore.basics import patch, store_attr
 from ..core import ZooError, refuse_unknown
 from .augment import as_affine, as_photo
 from .fits import matrices
 from .resample import sample
-from .sampling import SampledDL, _repeats
+from .sampling import SampledDL, repeats
 
 # %% ../../nbs/data/05d_batches.ipynb #9f6fef60
 class _FromStore(Transform):
@@ -125,9 +125,7 @@ def draw(self:StoreDL,
 
 # %% ../../nbs/data/05d_batches.ipynb #5082d329
 @patch
-def _one_pass(self:StoreDL):
-    b = self.after_batch(to_device(self.draw(np.arange(1)), self.device))
-    self._n_inp,self._types = self.dataset.n_inp,explode_types(b)
+def create_batch(self:StoreDL, b): return self.draw(np.arange(len(b)))
 
 @patch(as_prop=True)
 def view(self:StoreDL)->dict:
@@ -147,7 +145,7 @@ def _lookahead(f, args):
 
 @patch
 def create_batches(self:StoreDL, samps):
-    epoch,keys = self.epoch,self.rows[samps] + (_repeats(samps)<<40)
+    epoch,keys = self.epoch,self.rows[samps] + (repeats(samps)<<40)
     starts = range(0, len(samps)-(self.bs-1)*self.drop_last, self.bs)
     args = ((samps[i:i+self.bs], keys[i:i+self.bs], epoch) for i in starts)
     yield from (_lookahead if self._on_gpu else starmap)(self.draw, args)

@@ -12,23 +12,21 @@ from fastai.data.core import DataLoaders, Datasets, TfmdLists
 from fastai.data.transforms import ColReader, Normalize
 from fastai.torch_basics import Pipeline
 from fastai.vision.augment import Resize
-from fastai.vision.core import PILImage, PILImageBW
+from fastai.vision.core import PILImage, PILImageBW, imagenet_stats
 from fastai.vision.data import ImageBlock
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import ZooError, refuse_unknown
-from .batches import StoreDL, StoreImage, StoreLabel, StoreSize, Unnormalize, _FromStore
+from .batches import StoreDL, StoreImage, StoreLabel, StoreSize, Unnormalize
 from .items import as_items, class_order
-from .sampling import SampledDL, _check_split
+from .sampling import SampledDL, check_split
 from .store import to_store
 
 # %% ../../nbs/data/06_dls.ipynb #167e7444
-_imagenet = [.485,.456,.406],[.229,.224,.225]
-
 def _stats(store, stats):
     "Mean and std per channel"
     if isinstance(stats, str): refuse_unknown(stats, ['store','imagenet'], 'stats')
-    mean,std = [store.mean,store.std] if stats=='store' else _imagenet if stats=='imagenet' else stats
+    mean,std = [store.mean,store.std] if stats=='store' else imagenet_stats if stats=='imagenet' else stats
     if stats=='imagenet' and store.channels==1: mean,std = np.mean(mean),np.mean(std)
     mean,std = ([float(v) for v in np.atleast_1d(o)] for o in (mean, std))
     for o in (mean, std):
@@ -77,7 +75,9 @@ def _rows_of(items, store):
     "(store, row numbers) of anything that holds images"
     if hasattr(items, 'pixels'): return items,np.arange(len(items))
     a = None if isinstance(items, (str, pd.DataFrame)) or hasattr(items, '__fspath__') else np.asarray(items)
-    if a is not None and a.dtype==bool: a = np.flatnonzero(a)
+    if a is not None and a.dtype==bool:
+        if len(a)!=len(store): raise ZooError(f'The mask has {len(a)} entries, the store {len(store)} rows.')
+        a = np.flatnonzero(a)
     if a is not None and a.size==0: raise ZooError('There are no images.', 'Give row numbers, a Store, a folder or paths.')
     if a is None or a.dtype.kind not in 'iu':
         new = to_store(items, channels=store.channels)
@@ -99,7 +99,7 @@ def test_dl(self:StoreDLs,
     store,rows = _rows_of(test_items, self.valid.store)
     if store.channels!=c: raise ZooError(f'The images have {store.channels} channels, the dls {c}.', f'Pack them with channels={c}.')
     tls = ds.tls if with_labels else ds.tls[:ds.n_inp]
-    tfms = [[t.on(store) if isinstance(t, _FromStore) else t for t in tl.tfms.fs] for tl in tls]
+    tfms = [[t.on(store) if hasattr(t, 'on') else t for t in tl.tfms.fs] for tl in tls]
     tls = [TfmdLists(rows, Pipeline(t, split_idx=1), do_setup=False) for t in tfms]
     return self.valid.new(Datasets(tls=tls, n_inp=ds.n_inp), store=store, **{'shuffle':False, 'drop_last':False, **kwargs})
 
@@ -118,8 +118,9 @@ def store_dls(
 )->StoreDLs:
     "DataLoaders over a packed Store"
     tr,va = (store.rows(o) if isinstance(o, str) else _rows_of(o, store)[1] for o in splits)
+    if (both := np.intersect1d(tr, va)).size: raise ZooError(f'{both.size} images are in both parts, such as row {both[0]}.', 'Train and validate on different images.')
     names = [o if isinstance(o, str) else n for o,n in zip(splits, ('train','valid'))]
-    _check_split(store.label[tr], store.label[va], store.vocab, bs, names)
+    check_split(store.label[tr], store.label[va], store.vocab, bs, names)
     look = StoreBlock(store, size, **kwargs)
     meta = look.dls_kwargs['meta']
     blocks = [look] + [SizeBlock(store)]*meta + [CategoryBlock(vocab=store.vocab, sort=False)]
@@ -148,7 +149,7 @@ def file_dls(
     "DataLoaders over image files, fastai's way"
     items = as_items(items)
     vocab,(tr,va) = class_order(items.label),(items[items.split==o] for o in ('train','valid'))
-    _check_split(*(pd.Categorical(o.label, vocab).codes for o in (tr,va)), vocab, bs)
+    check_split(*(pd.Categorical(o.label, vocab).codes for o in (tr,va)), vocab, bs)
     norm = [] if stats is None else [Normalize.from_stats(*(np.atleast_1d(o).tolist() for o in stats), cuda=False)]
     blocks = ImageBlock(PILImageBW if channels==1 else PILImage),CategoryBlock(vocab=vocab, sort=False)
     tfms = dict(item_tfms=item_tfms or Resize(size, method='pad', pad_mode='border'), batch_tfms=[*(batch_tfms or []), *norm])

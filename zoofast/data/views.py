@@ -50,17 +50,10 @@ def _parse(token):
     return View(token, k, bool(m), photo=tuple(photo))
 
 # %% ../../nbs/data/05b_views.ipynb #8102ad56
-def _halton(n):
-    "The first `n` points of the Halton sequence in seven dimensions, starting at index 1"
-    out = np.zeros((n,7))
-    for k,b in enumerate((2,3,5,7,11,13,17)):
-        i,f = np.arange(1, n+1),1/b
-        while i.any(): out[:,k] += f*(i%b); i = i//b; f /= b
-    return out
-
 def _halton_views(n):
     "S1's views: shift of 8 source pixels, any angle, shear of 10 degrees, mirror, zoom of 1.4, stretch of 1.2, either way"
-    u = _halton(n)
+    from scipy.stats import qmc
+    u = qmc.Halton(7, scramble=False).fast_forward(1).random(n)
     s = 2*u-1
     P = np.stack([s[:,0]*8, s[:,1]*8, u[:,2]*360, s[:,3]*10, u[:,4]>.5, 1.4**s[:,5], 1.2**s[:,6]], 1)
     return [View(f'halton{k}', pose=tuple(map(float, p))) for k,p in enumerate(P)]
