@@ -67,13 +67,12 @@ class StoreDL(SampledDL):
     _own = SampledDL._own + ['store', 'size', 'fit', 'aug', 'photo', 'mean', 'std', 'fill', 'meta']
     def __init__(self,
         dataset, # `Datasets` whose items are rows of `store`
-        bs:int=64, # images in a batch
         *, store, size:int, fit:str, aug, photo, mean:list, std:list, fill, meta:bool, # see `StoreBlock`
         **kwargs, # for `SampledDL`
     ):
         store_attr('store,size,fit,mean,std,fill,meta')
         self.aug,self.photo = as_affine(aug),as_photo(photo)
-        super().__init__(dataset, bs=bs, **{**kwargs, 'num_workers':0})
+        super().__init__(dataset, **{**kwargs, 'num_workers':0})
         if dataset.n_inp!=1+meta: raise ZooError('The blocks and `meta` disagree.', 'For meta=True put a SizeBlock behind the StoreBlock.')
 
     @property
@@ -94,7 +93,7 @@ def _on_gpu(self:StoreDL): return self.device is not None and self.device.type==
 def _pixels(self:StoreDL, rows, M):
     x = torch.empty(len(rows), self.store.channels, self.size, self.size, pin_memory=self._on_gpu)
     sample(self.store, rows, M, self.size, self.mean, self.std, self.fill, out=x.numpy())
-    return x if self.device is None else x.to(self.device, non_blocking=True)
+    return x.to(self.device, non_blocking=True)
 
 # %% ../../nbs/data/05d_batches.ipynb #26a42205
 @patch

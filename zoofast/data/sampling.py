@@ -81,8 +81,8 @@ class SampledDL(TfmdDL):
     _own = ['seed', 'epoch', 'alpha', 'max_weight']
     def __init__(self,
         dataset, # with `items`, and `vocab` when classes matter
-        bs:int=64, # items in a batch
-        shuffle:bool=False, # draw, rather than go through all in order
+        bs:int, # items in a batch
+        shuffle:bool, # draw, rather than go through all in order
         seed:int=42, # of the order
         epoch:int=0, # number of the next pass
         alpha:float=0., # 0: natural mix, each item once; else draw with weights `counts**-alpha`, with replacement
