@@ -26,9 +26,10 @@ from .science.report import plot_confusion, plot_curves, plot_scores, score_tabl
 _members = ('demo-resnet','demo-efficientnet','demo-convnext')
 _seed = 2026 # of the images; no recipe was chosen on these
 
-def _specs(quick):
-    "{name: recipe} of the three members"
-    return {k: get_recipe(k).with_(epochs=1, size=32, bs=32) if quick else get_recipe(k) for k in _members}
+def _plan(quick):
+    "Folder, number of images, and {name: recipe} of the three members"
+    specs = {k:get_recipe(k) for k in _members}
+    return ('demo-quick', 300, {k:s.with_(epochs=1, size=32, bs=32) for k,s in specs.items()}) if quick else ('demo', 5000, specs)
 
 # %% ../nbs/40_demo.ipynb #f6ab0161
 def _free_for_demo(out):
@@ -134,8 +135,8 @@ def run_demo(
     show=True, # print the steps and the table
 )->pd.DataFrame: # scores on the test images
     "Draw a plankton set, train three members, vote, report"
-    out,n = _free_for_demo(out or ('demo-quick' if quick else 'demo')),n or (300 if quick else 5000)
-    specs,say,bar = _specs(quick),_Clock(show),None if show else False
+    where,many,specs = _plan(quick)
+    out,n,say,bar = _free_for_demo(out or where),n or many,_Clock(show),None if show else False
     with atomic_folder(out, exist_ok=True) as d:
         say(f'drawing and packing {n:,} images', 'pack')
         store = synth_store(d/'plankton.zoo', n, seed=seed, valid=.15, test=.25, min_count=n//125, balance=.3, progress=bar)
