@@ -156,4 +156,4 @@ def file_dls(
     parts = lambda o: (range(len(tr)), range(len(tr), len(o)))
     block = DataBlock(blocks, SampledDL, get_x=ColReader('path'), get_y=ColReader('label'), splitter=parts, **tfms)
     own = dict(seed=seed, alpha=alpha, max_weight=max_weight, num_workers=num_workers)
-    return block.dataloaders(pd.concat([tr,va], ignore_index=True), bs=bs, device=device, **own)
+    return block.dataloaders(pd.concat([tr,va]), bs=bs, device=device, **own)
