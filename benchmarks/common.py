@@ -74,7 +74,8 @@ def cache_dir():
 
 def files_and_store(data, n, valid=.1, seed=42):
     "Items of real or synthetic image files, and the Store of the same files in the same order; both are kept in the cache"
-    from zoofast.data.items import items_from_folder, split_items
+    from zoofast.data.items import items_from_folder
+    from zoofast.data.splits import split_items
     from zoofast.data.store import Store, pack
     from zoofast.data.synth import synth_folder
     if data is None:

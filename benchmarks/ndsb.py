@@ -22,7 +22,8 @@ set_threads(args.threads)
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from zoofast.core import write_json, atomic_write
-from zoofast.data.items import items_from_folder, split_items
+from zoofast.data.items import items_from_folder
+from zoofast.data.splits import split_items
 from zoofast.data.store import Store, pack
 from zoofast.train.recipes import get_recipe
 from zoofast.learner import train

@@ -17,7 +17,8 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
 from .preds import Preds
-from .data.items import check_items, class_counts, duplicates, imbalance, items_from_folder, items_from_table, leaks, split_items
+from .data.items import check_items, class_counts, imbalance, items_from_folder, items_from_table
+from .data.splits import duplicates, leaks, split_items
 from .data.camera import synth_classes
 from .data.synth import synth_folder, synth_store, tiny_store
 from .data.store import Store, pack, read_image, to_store

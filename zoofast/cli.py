@@ -125,7 +125,8 @@ def _pack(a):
 
 def _items(a):
     "The items to pack, split if they have classes"
-    from zoofast.data.items import items_from_folder, items_from_table, split_items
+    from zoofast.data.items import items_from_folder, items_from_table
+    from zoofast.data.splits import split_items
     table = a.table or (a.images if Path(a.images).suffix.lower() in ('.csv','.tsv','.parquet') else None)
     if table: items = items_from_table(table, root=a.images if a.table else None)
     else: items = items_from_folder(a.images, label=None if a.label=='none' else a.label)

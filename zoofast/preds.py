@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .core import ZooError, atomic_write, plain, nearest
+from .core import ZooError, atomic_write, few, nearest, plain
 
 # %% ../nbs/01_preds.ipynb #a7a9c7da
 def _centred(x):
@@ -119,7 +119,7 @@ def top(self:Preds,
     return res[~lost | (res['rank']==1)].reset_index(drop=True)
 
 # %% ../nbs/01_preds.ipynb #464b80d7
-def _few(names): return ', '.join(f"'{o}'" for o in names[:3]) + (f' and {len(names)-3} more' if len(names)>3 else '')
+def _few(names): return few([f"'{o}'" for o in names])
 
 def _rows_of(p, ids):
     ids = [str(o) for o in ids]
@@ -148,8 +148,9 @@ def __getitem__(self:Preds, rows): # slice, boolean mask or row numbers
 def align(self:Preds,
     vocab=None, # the class names in the order wanted; must be the same names
     ids=None, # the ids wanted, in order; may be fewer than there are
-)->Preds: # a new table
+)->Preds: # the same table when nothing moves
     "Reorder columns and rows by name"
+    if (vocab is None or list(vocab)==self.vocab) and (ids is None or np.array_equal(ids, self.ids)): return self
     cols = list(range(len(self.vocab))) if vocab is None else _columns_of(self, vocab)
     res = self if ids is None else self[_rows_of(self, ids)]
     targs = None if res.targs is None else np.append(np.argsort(cols), -1)[res.targs]
@@ -162,7 +163,7 @@ def with_targs(self:Preds,
 )->Preds: # a new table
     "Add the true classes"
     if isinstance(labels, pd.Series) and not pd.api.types.is_integer_dtype(labels.index): labels = labels.to_dict()
-    if isinstance(labels, Mapping): labels = [labels.get(o, '') for o in self.ids.tolist()]
+    if isinstance(labels, Mapping): by_id = {str(k):v for k,v in labels.items()}; labels = [by_id.get(o, '') for o in self.ids.tolist()]
     labels = [str(o) for o in labels]
     if len(labels)!=len(self): raise ZooError(f'{len(labels)} labels for {len(self)} rows.', 'Give one a row, or a dict by id.')
     code = {o:i for i,o in enumerate(self.vocab)} | {'':-1}

@@ -13,7 +13,8 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..core import ZooError, atomic_write, data_dir, read_json, refuse_unknown
 from .images import pixel_hash, read_image
-from .items import SPLITS, check_items, class_counts, imbalance, split_items
+from .items import SPLITS, check_items, class_counts, imbalance
+from .splits import split_items
 from .packing import FORMAT, PCT, to_items, write_store
 
 # %% ../../nbs/data/03_store.ipynb #b448a46c

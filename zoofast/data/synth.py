@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 from ..core import ZooError, atomic_folder, progress, refuse_unknown
 from .curves import Dice
 from .camera import TAXA, read_synth
-from .items import split_items
+from .splits import split_items
 from .store import Store, pack
 
 # %% ../../nbs/data/03a_synth.ipynb #da6bf49a

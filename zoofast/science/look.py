@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 from ..core import ZooError, atomic_folder, atomic_write, refuse_unknown
-from ..data.items import class_counts, duplicates, imbalance, leaks
+from ..data.items import class_counts, imbalance
+from ..data.splits import duplicates, leaks
 from ..data.store import Store
 
 # %% ../../nbs/science/00_look.ipynb #834037d4
