@@ -96,8 +96,9 @@ def zoo_learner(
     c,size,meta = _look(dls)
     model = zoo_model(arch, len(dls.vocab), in_chans=c, pretrained=pretrained, head=head, meta=meta, img_size=size, **kwargs)
     loss = CrossEntropyLossFlat(label_smoothing=smoothing, weight=None if weight is None else torch.as_tensor(weight, dtype=torch.float32))
+    if metrics is None: metrics = [MacroF1(), accuracy, BalancedAccuracy(), Top5(), LogLoss()]
     return ZooLearner(dls, model.to(as_device(getattr(dls, 'device', None))), loss_func=loss, opt_func=ZooOptim, splitter=zoo_splitter,
-                      lr=slice(lr, lr_head) if lr_head else lr, wd=wd, metrics=[MacroF1(), accuracy, BalancedAccuracy(), Top5(), LogLoss()] if metrics is None else metrics,
+                      lr=slice(lr, lr_head) if lr_head else lr, wd=wd, metrics=metrics,
                       cbs=_zoo_cbs(ema, clip, amp, channels_last, keep)+L(cbs))
 
 # %% ../nbs/20_learner.ipynb #a87de552
@@ -136,7 +137,8 @@ def spec_dls(
     device=None, # None: the GPU if there is one
 ):
     "The DataLoaders of a Spec"
-    if store.channels!=spec.channels: raise ZooError(f'The store has {store.channels} channels, the recipe wants {spec.channels}.', f'Set channels={store.channels}, or pack the images again.')
+    if store.channels!=spec.channels:
+        raise ZooError(f'The store has {store.channels} channels, the recipe wants {spec.channels}.', f'Set channels={store.channels}, or pack the images again.')
     own = attrdict(spec, 'bs', 'aug', 'photo', 'fit', 'fill', 'stats', 'alpha', 'max_weight', 'meta', 'seed')
     return store_dls(store, size=sizes(spec)[0], eval_size=eval_size(spec), device=as_device(device), **own)
 
@@ -149,7 +151,8 @@ def spec_learner(
     "The Learner of a Spec"
     own = [ProgressiveSize(sizes(spec))] if len(sizes(spec))>1 else []
     if spec.phases: own.append(Phases(spec.phases, spec.max_weight))
-    kw = attrdict(spec, 'pretrained', 'head', 'hidden', 'ratio', 'drop', 'checkpoint', 'smoothing', 'lr', 'lr_head', 'wd', 'ema', 'clip', 'amp', 'channels_last', 'seed')
+    kw = attrdict(spec, 'pretrained', 'head', 'hidden', 'ratio', 'drop', 'checkpoint', 'smoothing',
+                  'lr', 'lr_head', 'wd', 'ema', 'clip', 'amp', 'channels_last', 'seed')
     learn = zoo_learner(dls, spec.arch, keep=None if spec.keep=='last' else spec.keep, cbs=own+L(cbs), **kw, **(spec.options or {}))
     learn.spec = spec
     return learn
@@ -177,7 +180,9 @@ def as_member(
     "Whatever holds a trained model, as a `Member`"
     if isinstance(x, Member): return x
     if not isinstance(x, Learner): return load_model(x)
-    if not hasattr(x.dls, 'view'): raise ZooError('This Learner reads files with transforms of its own, which a saved model cannot repeat.', 'Train on a Store (store_dls), or keep it with learn.export().')
+    if not hasattr(x.dls, 'view'):
+        raise ZooError('This Learner reads files with transforms of its own, which a saved model cannot repeat.',
+                       'Train on a Store (store_dls), or keep it with learn.export().')
     d,spec = x.dls,getattr(x, 'spec', None)
     epoch = getattr(getattr(x, 'keep_best', None), 'best_epoch', None)
     prior = x.phases.prior(x.epoch if epoch is None else epoch) if hasattr(x, 'phases') else d.prior

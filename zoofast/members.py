@@ -19,7 +19,7 @@ from .core import ZooError, atomic_folder, atomic_write, plain, read_json, refus
 from .preds import Preds
 from .models.backbones import ZooNet, zoo_model
 from .train.metrics import per_class, scores
-from .train.recipes import from_dict, to_yaml
+from .train.recipes import Spec
 
 # %% ../nbs/19_members.ipynb #18880ca3
 _format = 'zoofast.model/1'
@@ -40,9 +40,11 @@ def member_config(
     lack = [k for k in _view if k not in view]
     if lack: raise ZooError(f"The view lacks {', '.join(lack)}.", f"A view is {', '.join(_view)}.")
     cfg,vocab = model.config(),[str(o) for o in vocab]
-    if len(set(vocab))!=cfg['n_out']: raise ZooError(f"{len(set(vocab))} different class names for a net of {cfg['n_out']} outputs.", 'Give one name for each output.')
-    return plain(dict(format=_format, arch=cfg['arch'], model=cfg, vocab=vocab, counts=counts, view={k:view[k] for k in _view}, prior=prior, **(DECISION|decision),
-                      spec=spec, scores={}, versions=versions(), created=datetime.now(timezone.utc).isoformat(timespec='seconds'), sha256=''))
+    if len(set(vocab))!=cfg['n_out']:
+        raise ZooError(f"{len(set(vocab))} different class names for a net of {cfg['n_out']} outputs.", 'Give one name for each output.')
+    now = datetime.now(timezone.utc).isoformat(timespec='seconds')
+    return plain(dict(format=_format, arch=cfg['arch'], model=cfg, vocab=vocab, counts=counts, view={k:view[k] for k in _view}, prior=prior,
+                      **(DECISION|decision), spec=spec, scores={}, versions=versions(), created=now, sha256=''))
 
 # %% ../nbs/19_members.ipynb #f44bda51
 def as_device(
@@ -107,6 +109,11 @@ preds = predict('a/folder/of/images', models=['{name}'])
 preds.df()
 ```'''
 
+_purpose = '''Images from the instrument and waters it was trained on. An image of anything else still gets one of these classes.
+Counts of predicted classes are biased estimates of abundance: correct them.'''
+
+_honest = 'On the validation part, one view, no ensemble. The epoch was chosen on the same images, so expect slightly less on new ones.'
+
 def _md_table(
     df:pd.DataFrame,
 )->str:
@@ -137,13 +144,13 @@ def _model_card(
     c,v = config,config['view']
     n = f"{sum(c['counts']):,} training images, " if c['counts'] else ''
     part = lambda title,text: ['', f'## {title}', '', text]
-    res = [_front(c, name, license), f'# {name}', '', f"`{c['arch']}` sorts {'grey' if v['channels']==1 else 'colour'} images of plankton into {len(c['vocab'])} classes at {v['size']} px. {n}made {c['created'][:10]}.",
-        *part('Use', _use.format(name=name)),
-        *part('What it is for', 'Images from the instrument and waters it was trained on. An image of anything else still gets one of these classes. Counts of predicted classes are biased estimates of abundance: correct them.')]
-    if c['scores']: res += part('Scores', f"{_md_table(pd.DataFrame([c['scores']]))}\n\nOn the validation part, one view, no ensemble. The epoch was chosen on the same images, so expect slightly less on new ones.")
+    what = f"`{c['arch']}` sorts {'grey' if v['channels']==1 else 'colour'} images of plankton into {len(c['vocab'])} classes at {v['size']} px."
+    res = [_front(c, name, license), f'# {name}', '', f"{what} {n}made {c['created'][:10]}.",
+        *part('Use', _use.format(name=name)), *part('What it is for', _purpose)]
+    if c['scores']: res += part('Scores', f"{_md_table(pd.DataFrame([c['scores']]))}\n\n{_honest}")
     res += part('Classes', _md_table(_classes(c, valid)))
     res += part('View', '```yaml\n'+yaml.safe_dump(dict(v, **{k:c[k] for k in DECISION}), sort_keys=False)+'```')
-    if c['spec']: res += part('Recipe', f"```yaml\n{to_yaml(from_dict(c['spec']))}```")
+    if c['spec']: res += part('Recipe', f"```yaml\n{Spec.from_dict(c['spec'])}```")
     return '\n'.join([*res, *part('Made with', ', '.join(f'{k} {o}' for k,o in c['versions'].items())), ''])
 
 # %% ../nbs/19_members.ipynb #904e6f18
@@ -198,12 +205,14 @@ def read_config(
 )->dict:
     "The config of a saved member, checked"
     f = Path(path)/'config.json'
-    if not Path(path).is_dir() or not f.is_file(): raise ZooError(f'{path} is no model: there is no {f}.', 'Give the folder that save_model or `zoofast train --out` made.')
+    if not f.is_file():
+        raise ZooError(f'{path} is no model: there is no {f}.', 'Give the folder that save_model or `zoofast train --out` made.')
     c = read_json(f)
     kind,_,v = str(c.get('format') if isinstance(c, dict) else '').partition('/')
     if kind!='zoofast.model': raise ZooError(f'{f} does not describe a zoofast model.', 'Give the folder that save_model made.')
     if f'{kind}/{v}'!=_format:
-        raise ZooError(f'{path} has format {v}, this zoofast reads {_format[-1]}.', f"It was written by zoofast {c.get('versions', {}).get('zoofast')}: pip install -U zoofast")
+        raise ZooError(f'{path} has format {v}, this zoofast reads {_format[-1]}.',
+                       f"It was written by zoofast {c.get('versions', {}).get('zoofast')}: pip install -U zoofast")
     lack = [k for k in ('model','vocab','view','sha256',*DECISION) if c.get(k) in (None, '', [], {})]
     if lack: raise ZooError(f"{f} lacks {', '.join(lack)}.", 'Copy the whole folder again.')
     return c
@@ -212,10 +221,13 @@ def read_config(
 def _tensors(path, cfg):
     f = Path(path)/'model.safetensors'
     if not f.is_file(): raise ZooError(f'{f} is missing.', 'Copy the whole folder again.')
-    if sha256_file(f)!=cfg['sha256']: raise ZooError(f'{f} is not the file that was saved: its sha256 differs from the one in config.json.', 'Copy the whole folder again.')
+    if sha256_file(f)!=cfg['sha256']:
+        raise ZooError(f'{f} is not the file that was saved: its sha256 differs from the one in config.json.', 'Copy the whole folder again.')
     with safe_open(f, framework='pt') as o: meta,sd = o.metadata() or {},{k:o.get_tensor(k) for k in o.keys()}
     for k,v in _seal(cfg).items():
-        if meta.get(k)!=v: raise ZooError(f"config.json of {path} was changed: its '{k}' is not the one the weights were saved with{_differ(meta.get(k), cfg[k])}.", 'Copy the folder again.')
+        if meta.get(k)!=v:
+            why = _differ(meta.get(k), cfg[k])
+            raise ZooError(f"config.json of {path} was changed: its '{k}' is not the one the weights were saved with{why}.", 'Copy the folder again.')
     return sd
 
 def _differ(old, new):
@@ -227,10 +239,12 @@ def _differ(old, new):
 
 def _net(path, cfg):
     odd = set(cfg['model']) & {'checkpoint','checkpoint_path','pretrained_cfg','pretrained_cfg_overlay','cache_dir','features_only'}
-    if odd or cfg['model'].get('pretrained'): raise ZooError(f'{path}: a saved model may not ask for {min(odd, default="pretrained")}.', 'Its weights are in its own folder.')
+    if odd or cfg['model'].get('pretrained'):
+        raise ZooError(f'{path}: a saved model may not ask for {min(odd, default="pretrained")}.', 'Its weights are in its own folder.')
     try: return zoo_model(**cfg['model'])
     except ZooError as e: raise ZooError(f'{path}/config.json: {e.what}', e.fix) from None
-    except Exception as e: raise ZooError(f'{path}: the net {cfg["arch"]} cannot be built ({e}).', f"It was made with timm {cfg.get('versions', {}).get('timm')}.") from None
+    except Exception as e:
+        raise ZooError(f'{path}: the net {cfg["arch"]} cannot be built ({e}).', f"It was made with timm {cfg.get('versions', {}).get('timm')}.") from None
 
 # %% ../nbs/19_members.ipynb #d30044ee
 def load_model(
@@ -245,7 +259,8 @@ def load_model(
     net = _net(path, cfg)
     try: net.load_state_dict(sd)
     except RuntimeError as e:
-        raise ZooError(f"{path}: the weights do not fit {cfg['arch']} ({str(e).splitlines()[-1].strip()}).", f"They were saved with timm {cfg['versions'].get('timm')}, here is {versions().get('timm')}.") from None
+        raise ZooError(f"{path}: the weights do not fit {cfg['arch']} ({str(e).splitlines()[-1].strip()}).",
+                       f"They were saved with timm {cfg['versions'].get('timm')}, here is {versions().get('timm')}.") from None
     return Member(net.eval(), cfg, path=path).to(device)
 
 def check_vocab(

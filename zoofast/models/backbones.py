@@ -107,8 +107,10 @@ def _read_weights(
     "A state dict from a file that cannot run code"
     if not Path(path).is_file(): raise ZooError(f'{path} is missing.', 'The checkpoint is a .safetensors or .pth file.')
     try: sd = timm.models.load_state_dict(path, weights_only=True)
-    except Exception as e: raise ZooError(f'{path} cannot be read as a file of tensors only ({type(e).__name__}).', 'Copy it again, or save model.state_dict() as .safetensors.') from None
-    if not sd or not all(isinstance(o, torch.Tensor) for o in sd.values()): raise ZooError(f'{path} holds no state dict.', 'Save model.state_dict() as .safetensors.')
+    except Exception as e:
+        raise ZooError(f'{path} cannot be read as a file of tensors only ({type(e).__name__}).', 'Copy it again, or save model.state_dict() as .safetensors.') from None
+    if not sd or not all(isinstance(o, torch.Tensor) for o in sd.values()):
+        raise ZooError(f'{path} holds no state dict.', 'Save model.state_dict() as .safetensors.')
     return sd
 
 # %% ../../nbs/models/01_backbones.ipynb #c1044484
@@ -133,7 +135,8 @@ def _source_size(body, sd):
 def _check(arch, x, c, size=None):
     "Does the batch `x` have `c` channels and, where that matters, this (H,W)?"
     if x.shape[1]!=c:
-        raise ZooError(f'{arch} takes images of {c} channel{"s"[:c>1]}, the batch has {x.shape[1]}.', 'Build the net with the in_chans of the store, or pack the images again.')
+        raise ZooError(f'{arch} takes images of {c} channel{"s"[:c>1]}, the batch has {x.shape[1]}.',
+                       'Build the net with the in_chans of the store, or pack the images again.')
     if size and x.shape[2:]!=size:
         raise ZooError(f'{arch} was built for {size[0]} x {size[1]} px, the batch is {x.shape[2]} x {x.shape[3]}.',
                        'Give zoo_model the img_size of the dls (a ViT also takes dynamic_img_size=True).')

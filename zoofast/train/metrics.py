@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['confusion', 'f1_per_class', 'macro_f1', 'balanced_accuracy', 'topk', 'log_loss', 'labelled', 'scores', 'per_class',
-           'ConfusionMetric', 'MacroF1', 'BalancedAccuracy', 'MeanMetric', 'Top5', 'LogLoss']
+           'MacroF1', 'BalancedAccuracy', 'Top5', 'LogLoss']
 
 # %% ../../nbs/train/01_metrics.ipynb #e5d548fb
 import numpy as np, pandas as pd
 
 from fastai.learner import Metric
 
-from ..core import *
-from ..preds import *
+from ..core import ZooError
+from ..preds import Preds, softmax
 
 # %% ../../nbs/train/01_metrics.ipynb #02ecc4e1
 def confusion(
@@ -39,21 +39,16 @@ def f1_per_class(
     return np.divide(2.*tp, n, out=np.zeros(len(cm)), where=n>0)
 
 def macro_f1(
-    preds, # (c,c) confusion matrix, if it is the only argument; else as in `confusion`
-    targs=None, # (n,) true class numbers
-    c:int=None, # number of classes
+    cm:np.ndarray, # (c,c) confusion matrix
 )->float: # 0..1
     "Mean F1 over all classes, absent ones counting 0"
-    return float(f1_per_class(preds if targs is None else confusion(preds, targs, c)).mean())
+    return float(f1_per_class(cm).mean())
 
 # %% ../../nbs/train/01_metrics.ipynb #4744e230
 def balanced_accuracy(
-    preds, # (c,c) confusion matrix, if it is the only argument; else as in `confusion`
-    targs=None, # (n,) true class numbers
-    c:int=None, # number of classes
+    cm:np.ndarray, # (c,c) confusion matrix
 )->float: # 0..1; NaN when nothing is labelled
     "Mean recall over the classes that occur in the targets"
-    cm = preds if targs is None else confusion(preds, targs, c)
     n = cm.sum(1)
     return float((np.diag(cm)[n>0]/n[n>0]).mean()) if n.any() else float('nan')
 
@@ -73,11 +68,10 @@ def topk(
 def log_loss(
     probs, # (n,c) probabilities
     targs, # (n,) true class numbers
-    eps:float=1e-15, # clip; one certain mistake costs at most -log(eps) = 34.5
-)->float: # nats
+)->float: # nats; one certain mistake costs at most -log(1e-15) = 34.5
     "Mean of -log of the true class's probability"
     p = np.take_along_axis(np.asarray(probs, dtype=float), np.asarray(targs)[:,None], 1)
-    return float(-np.log(p.clip(eps, 1-eps)).mean()) if len(p) else float('nan')
+    return float(-np.log(p.clip(1e-15, 1)).mean()) if len(p) else float('nan')
 
 # %% ../../nbs/train/01_metrics.ipynb #72321b4e
 def labelled(
@@ -112,7 +106,7 @@ def per_class(
     return df.sort_values('support', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../../nbs/train/01_metrics.ipynb #a3693b6a
-class ConfusionMetric(Metric):
+class _ConfusionMetric(Metric):
     "A metric of the confusion matrix of the whole validation set"
     func = None
     def reset(self): self.cm = 0
@@ -125,11 +119,11 @@ class ConfusionMetric(Metric):
     @property
     def name(self): return type(self).func.__name__
 
-class MacroF1(ConfusionMetric):          func = staticmethod(macro_f1)
-class BalancedAccuracy(ConfusionMetric): func = staticmethod(balanced_accuracy)
+class MacroF1(_ConfusionMetric):          func = staticmethod(macro_f1)
+class BalancedAccuracy(_ConfusionMetric): func = staticmethod(balanced_accuracy)
 
-# %% ../../nbs/train/01_metrics.ipynb #24cb9f19
-class MeanMetric(Metric):
+# %% ../../nbs/train/01_metrics.ipynb #2202f1f1
+class _MeanMetric(Metric):
     "The mean over items of a number that each item has"
     def reset(self): self.sum,self.n = 0.,0
     def each(self, x, t): raise NotImplementedError
@@ -139,12 +133,12 @@ class MeanMetric(Metric):
     @property
     def value(self): return self.sum/self.n if self.n else None
 
-class Top5(MeanMetric):
+class Top5(_MeanMetric):
     "Share of items whose class is among the five best"
     name = 'top5'
     def each(self, x, t): return (x >= x.gather(1, t[:,None])).sum(1) <= min(5, x.shape[1])
 
-class LogLoss(MeanMetric):
+class LogLoss(_MeanMetric):
     "Log-loss without label smoothing, unlike `valid_loss`"
     name = 'log_loss'
     def each(self, x, t): return -x.log_softmax(1).gather(1, t[:,None]).clamp(min=np.log(1e-15))
