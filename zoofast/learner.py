@@ -20,7 +20,7 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 
-from .core import ZooError, in_notebook, seed_all
+from .core import ZooError, seed_all, someone_looks
 from .preds import Preds
 from .data.store import Store
 from .data.dls import store_dls
@@ -138,7 +138,8 @@ def spec_dls(
 ):
     "The DataLoaders of a Spec"
     if store.channels!=spec.channels:
-        raise ZooError(f'The store has {store.channels} channels, the recipe wants {spec.channels}.', f'Set channels={store.channels}, or pack the images again.')
+        raise ZooError(f'The store has {store.channels} channels, the recipe wants {spec.channels}.',
+                       f'Set channels={store.channels}, or pack the images again.')
     own = attrdict(spec, 'bs', 'aug', 'photo', 'fit', 'fill', 'stats', 'alpha', 'max_weight', 'meta', 'seed')
     return store_dls(store, size=sizes(spec)[0], eval_size=eval_size(spec), device=as_device(device), **own)
 
@@ -202,15 +203,13 @@ def save_model(
     return m.amended(**{k:v for k,v in new if v is not None}).save(path, **kwargs)
 
 # %% ../nbs/20_learner.ipynb #df62a5e4
-def _someone_looks(): return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
-
 def _lines(learn, log):
     "A line an epoch on stderr, under a header"
     for row in [learn.recorder.metric_names]*(log[0]==0)+[log]: print(*(f'{o:.4f}' if isinstance(o, float) else o for o in row), file=sys.stderr)
 
 def _watch(learn, show):
     "Bars, lines or silence"
-    if show or (show is None and _someone_looks()): return
+    if show or (show is None and someone_looks()): return
     learn.remove_cbs(ProgressCallback)
     learn.logger = partial(_lines, learn) if show is None else lambda log: None
 

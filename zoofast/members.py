@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
-from .core import ZooError, atomic_folder, atomic_write, plain, read_json, refuse_unknown, sha256_file, versions, write_json
+from .core import ZooError, atomic_folder, atomic_write, few, plain, read_json, refuse_unknown, sha256_file, versions, write_json
 from .preds import Preds
 from .models.backbones import ZooNet, zoo_model
 from .train.metrics import per_class, scores
@@ -114,9 +114,7 @@ Counts of predicted classes are biased estimates of abundance: correct them.'''
 
 _honest = 'On the validation part, one view, no ensemble. The epoch was chosen on the same images, so expect slightly less on new ones.'
 
-def _md_table(
-    df:pd.DataFrame,
-)->str:
+def _md_table(df):
     "A table in Markdown"
     cell = lambda o: f'{o:.3f}' if isinstance(o, float) else str(o).replace('|', '\\|').replace('<', '&lt;').replace('\n', ' ')
     rows = [list(df.columns), ['---']*df.shape[1], *df.itertuples(index=False)]
@@ -134,13 +132,8 @@ def _classes(cfg, valid):
     if valid is None or valid.targs is None: return df
     return df.merge(per_class(valid)[['label','support','precision','recall','f1']].rename(columns=dict(support='validation images')), on='label', sort=False)
 
-def _model_card(
-    config:dict, # from `member_config`
-    valid:Preds=None, # predictions for the validation part
-    name:str='model',
-    license:str='', # of the weights, for the front matter; '' leaves it out
-)->str: # Markdown with YAML front matter
-    "A page for people"
+def _model_card(config, valid=None, name='model', license=''):
+    "A page for people: Markdown with YAML front matter"
     c,v = config,config['view']
     n = f"{sum(c['counts']):,} training images, " if c['counts'] else ''
     part = lambda title,text: ['', f'## {title}', '', text]
@@ -271,8 +264,7 @@ def check_vocab(
     "Refuse other classes"
     a,b = set(map(str, have)),set(map(str, want))
     if a==b: return
-    some = lambda o: ', '.join(f"'{x}'" for x in sorted(o)[:3]) + f' and {len(o)-3} more'*(len(o)>3)
-    why = [f'{w} {some(o)}' for w,o in (('has no', b-a), ('knows also', a-b)) if o]
+    why = [f'{w} {few(map(repr, sorted(o)))}' for w,o in (('has no', b-a), ('knows also', a-b)) if o]
     raise ZooError(f"{what} was trained on other classes: it {' and '.join(why)}.", 'Use a model of these classes, or train one.')
 
 # %% ../nbs/19_members.ipynb #a66b11be

@@ -108,7 +108,7 @@ def _read_weights(
     if not Path(path).is_file(): raise ZooError(f'{path} is missing.', 'The checkpoint is a .safetensors or .pth file.')
     try: sd = timm.models.load_state_dict(path, weights_only=True)
     except Exception as e:
-        raise ZooError(f'{path} cannot be read as a file of tensors only ({type(e).__name__}).', 'Copy it again, or save model.state_dict() as .safetensors.') from None
+        raise ZooError(f'{path} cannot be read as a file of tensors only ({type(e).__name__}).', 'Copy it again, or save it as .safetensors.') from None
     if not sd or not all(isinstance(o, torch.Tensor) for o in sd.values()):
         raise ZooError(f'{path} holds no state dict.', 'Save model.state_dict() as .safetensors.')
     return sd
