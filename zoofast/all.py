@@ -12,7 +12,7 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine',
            'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble', 'write_probs', 'write_submission',
            'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes',
-           'score_table', 'show_class_page', 'show_errors', 'top_confusions', 'run_demo']
+           'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -21,7 +21,8 @@ from .data.items import check_items, class_counts, imbalance, items_from_folder,
 from .data.splits import duplicates, leaks, split_items
 from .data.camera import synth_classes
 from .data.synth import synth_folder, synth_store, tiny_store
-from .data.store import Store, pack, read_image, to_store
+from .data.images import read_image
+from .data.store import Store, pack, to_store
 from .data.augment import AUGMENTS, Affine, Photo
 from .data.views import view_set
 from .data.sampling import class_weights
@@ -37,8 +38,8 @@ from .committee import combine
 from .weights import choose_weights, cross_fit, fit_weights
 from .ensemble import load_ensemble, predict, save_ensemble
 from .outputs import write_probs, write_submission
-from .science.report import (Picture, analyse, errors, plot_classes, plot_confusion, plot_curves, plot_scores, plot_sizes, score_table, show_class_page,
-                                    show_errors, top_confusions)
+from .science.look import Picture, analyse, plot_classes, plot_sizes, show_class_page
+from .science.report import errors, plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results, top_confusions
 from .demo import run_demo
 
 # %% ../nbs/42_all.ipynb #6b8387f5
@@ -47,4 +48,4 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'zoo_model', 'zoo_splitter', 'BalancedAccuracy', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Spec', 'get_recipe', 'recipes',
          'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble',
          'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes', 'score_table', 'show_class_page',
-         'show_errors', 'top_confusions', 'run_demo']
+         'show_errors', 'show_results', 'top_confusions', 'run_demo']

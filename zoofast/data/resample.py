@@ -51,9 +51,9 @@ def _separable(pix, o, h, w, m, fill, scale, shift, out):
     first,last = h,0
     for i in range(H):
         if cy[i]>0: first = min(first,ly[i]); last = max(last,ly[i]+cy[i])
-    tmp = np.zeros((max(last-first,0),W),f4)
+    tmp = np.empty((h,W),f4)
     for q in range(first,last):
-        p,r = o+np.int64(q)*w,tmp[q-first]
+        p,r = o+np.int64(q)*w,tmp[q]
         for j in range(W):
             a = f4(0)
             for k in range(cx[j]): a += wx[j,k]*f4(pix[p+lx[j]+k])
@@ -62,15 +62,14 @@ def _separable(pix, o, h, w, m, fill, scale, shift, out):
     for i in range(H):
         row = out[i]
         row[:] = shift if cy[i]>0 else f
-        for k in range(cy[i]): _axpy(tmp[ly[i]+k-first],wy[i,k]*scale,row)
-        if cy[i]>0:
-            for j in range(W):
-                if cx[j]==0: row[j] = f
+        for k in range(cy[i]): _axpy(tmp[ly[i]+k],wy[i,k]*scale,row)
+        for j in range(W):
+            if cx[j]==0: row[j] = f
 
 # %% ../../nbs/data/04_resample.ipynb #55ae7e6c
 @njit(fastmath=True, nogil=True, cache=True)
 def _cell(s):
-    "Prefilter cell in source pixels for a view that shrinks by `s`: half an output pixel, or the source's own grid when that is nearly as fine or nothing shrinks"
+    "Prefilter cell in source pixels for a view that shrinks by `s`: half an output pixel, or the source's own grid if nearly as fine"
     return s*f4(.5) if f4(1.02)<s<f4(1.75) else max(s*f4(.5),f4(1))
 
 @njit(fastmath=True, nogil=True, cache=True)
