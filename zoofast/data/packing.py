@@ -215,7 +215,7 @@ def _check_bad(part, items, on_bad, empty):
                    f"All are listed in {part.path/'bad.csv'}: repair them and pack again (only they are read), {fix}.")
 
 # %% ../../nbs/data/02c_packing.ipynb #ae22b2ed
-def _auto(n): return min(num_cpus(), 16) if n>=500 else 0
+def _auto(n, cpus): return min(cpus, 16) if n>=500 else 0
 
 # %% ../../nbs/data/02c_packing.ipynb #be251c97
 def write_store(
@@ -237,7 +237,7 @@ def write_store(
     out,items = Path(out),to_items(items)
     _check_target(out, overwrite)
     if not len(items) and not empty: raise ZooError('There are no images to pack.', 'Check the folder or the table.')
-    if workers is None: workers = _auto(len(items))
+    if workers is None: workers = _auto(len(items), num_cpus())
     part = _Partial(out.with_name(out.name+'.partial'), _pack_key(items, channels, read), len(items), channels, resume)
     try:
         _fill(part, items, partial(read, channels=channels) if read is read_image else read, channels, workers, chunk, progress)
