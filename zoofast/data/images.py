@@ -50,7 +50,6 @@ def _decode(f, path, channels, max_pixels):
             raise ZooError(f'has {w}x{h} pixels, more than {max_pixels:g}.', 'Cut it up, or raise max_pixels if you trust it.')
         if im.format not in ('JPEG', 'MPO', 'BMP') and getattr(im, 'n_frames', 1)>1:
             warnings.warn(f'{path} has {im.n_frames} frames: the first is used.', stacklevel=3)
-        im.load()
         if 'exif' in im.info or im.format=='TIFF': im = _upright(im)
         return to_uint8(im, channels)
 
