@@ -62,8 +62,8 @@ def _run(argv):
     else: _commands[refuse_unknown(argv[0], _commands, 'command')][0](_parser(argv[0]).parse_intermixed_args(argv[1:]))
 
 # %% ../nbs/41_cli.ipynb #e2854333
-_said = {'pack(images, path)':'zoofast pack IMAGES STORE', 'split_items(items, valid=.1)':'zoofast pack ... --valid 0.1', "fallback='...'":'--fallback CLASS',
-         'Write it again with Preds.save':'zoofast predict writes such a table'}
+_said = {'pack(images, path)':'zoofast pack IMAGES STORE', 'split_items(items, valid=.1)':'zoofast pack ... --valid 0.1',
+         "fallback='...'":'--fallback CLASS', 'Write it again with Preds.save':'zoofast predict writes such a table'}
 
 def _in_shell(text):
     "A remedy in options instead of Python"
@@ -110,7 +110,8 @@ def _deaf(): os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     _arg('images', help='folder of images (class folders), or a table (.csv .tsv .parquet) with a column path'),
     _arg('store', help='folder to make'),
     _arg('--table', metavar='CSV', help='path,label[,split,sample] of the images in IMAGES'),
-    _arg('--label', default='folder', choices=['folder','prefix','none'], help='labels without a table: the folder (default), its integer prefix, or none'),
+    _arg('--label', default='folder', choices=['folder','prefix','none'],
+         help='labels without a table: the folder (default), its integer prefix, or none'),
     _arg('--channels', type=int, default=1, choices=[1,3], help='1 grey (default), 3 colour'),
     _arg('--valid', type=float, default=.1, metavar='SHARE', help='share of images kept for validation (default 0.1)'),
     _arg('--test', type=float, default=0., metavar='SHARE', help='share kept for testing (default 0)'),
@@ -131,13 +132,13 @@ def _items(a):
     if table: items = items_from_table(table, root=a.images if a.table else None)
     else: items = items_from_folder(a.images, label=None if a.label=='none' else a.label)
     if (items.label!='').any(): return split_items(items, valid=a.valid, test=a.test, seed=a.seed, by=a.split_by)
-    if a.label!='none': _err('note: no image has a class, so nothing can be trained on them. One sub-folder a class, or --table labels.csv, names them.')
+    if a.label!='none': _err('note: no image has a class. To train, sort them into one sub-folder a class, or give --table labels.csv.')
     return items
 
 # %% ../nbs/41_cli.ipynb #675345b2
 def _show_store(p, n):
-    from zoofast.data.store import Store
-    from zoofast.science.look import class_table, size_table
+    from zoofast.data.store import Store, size_table
+    from zoofast.science.look import class_table
     s = Store(p)
     print(s, '', s.stats().to_string(header=False), sep='\n')
     if len(s): print('', size_table(s).to_string(), sep='\n')
@@ -164,7 +165,8 @@ def _show(a):
     _need_files(p)
     if (p/'pixels.u8').exists(): _show_store(p, a.n)
     elif (p/'ensemble.json').exists() or (p/'config.json').exists(): _show_model(p)
-    elif p.is_dir(): raise ZooError(f'{p} is neither a store nor a model nor an ensemble.', 'These folders hold meta.json, config.json or ensemble.json.')
+    elif p.is_dir():
+        raise ZooError(f'{p} is neither a store nor a model nor an ensemble.', 'These folders hold meta.json, config.json or ensemble.json.')
     else:
         from zoofast.preds import Preds
         _show_preds(Preds.load(p), a.n)
@@ -233,7 +235,8 @@ def _weights(s, k):
 # %% ../nbs/41_cli.ipynb #a965b9ff
 @_command('zoofast predict models/resnet new_images/ --out preds.parquet\n'
           'zoofast predict models/resnet models/convnext plankton.zoo --split test --weights auto --tta d4 --out preds.csv',
-    _arg('models', nargs='+', metavar='MODEL', help='model folders, or one ensemble folder'), _arg('images', metavar='IMAGES', help='folder of images, table of paths, or store'),
+    _arg('models', nargs='+', metavar='MODEL', help='model folders, or one ensemble folder'),
+    _arg('images', metavar='IMAGES', help='folder of images, table of paths, or store'),
     _arg('--out', required=True, metavar='PREDS', help='.parquet or .csv'),
     _arg('--tta', help='views: none, flips, rot4, d4, s0, halton:70, or tokens like none,hflip,rot90 (default: what the models say, mostly d4)'),
     _arg('--weights', help='auto (fit on the validation images), equal, or numbers: 0.2,0.5,0.3 (default: those of the ensemble, else equal)'),
@@ -242,7 +245,8 @@ def _weights(s, k):
     _arg('--bs', type=int, default=64, help='images a batch (default 64)'), _arg('--device', help='cpu, cuda ...'))
 def _predict(a):
     "Predict images with one or several models"
-    if Path(a.out).suffix.lower() not in ('.parquet','.csv'): raise ZooError(f'{a.out} must end in .parquet or .csv.', 'Parquet is smaller and faster, CSV opens anywhere.')
+    if Path(a.out).suffix.lower() not in ('.parquet','.csv'):
+        raise ZooError(f'{a.out} must end in .parquet or .csv.', 'Parquet is smaller and faster, CSV opens anywhere.')
     _need_files(*a.models, a.images)
     from zoofast.data.store import Store
     from zoofast.ensemble import as_ensemble, predict
@@ -259,7 +263,8 @@ def _predict(a):
 
 # %% ../nbs/41_cli.ipynb #3ea38c2d
 @_command('zoofast ensemble models/resnet models/efficientnet models/convnext --out models/all',
-    _arg('models', nargs='+', metavar='MODEL', help='model folders trained on the same split'), _arg('--out', required=True, metavar='FOLDER', help='folder to make'),
+    _arg('models', nargs='+', metavar='MODEL', help='model folders trained on the same split'),
+    _arg('--out', required=True, metavar='FOLDER', help='folder to make'),
     _arg('--method', default='auto', choices=['auto','equal','grid','logloss'],
          help='auto: the simplest that cross-validates as well as the best (default); grid: macro-F1 on a grid of weights; logloss'),
     _arg('--step', type=float, default=.05, help='of the grid (default 0.05)'),
@@ -277,14 +282,17 @@ def _ensemble(a):
     save_ensemble(a.out, e, w, rule=a.rule, exist_ok=a.overwrite)
     g = w if w.method=='grid' else fit_weights(ps, method='grid', step=a.step, rule=a.rule)
     write_csv(g.near, Path(a.out)/'near_equal.csv')
-    print(w, '', w.spread.round(3).to_string(), '', f'{len(g.near)} of {len(g.table)} weightings of the grid do as well, within chance: {a.out}/near_equal.csv', sep='\n')
+    print(w, '', w.spread.round(3).to_string(), '', sep='\n')
+    print(f'{len(g.near)} of {len(g.table)} weightings of the grid do as well, within chance: {a.out}/near_equal.csv')
     if w.cv: print(f'cross-validated {w.metric}: {_plain(w.cv)}')
 
 # %% ../nbs/41_cli.ipynb #6aca5bfc
-@_command('zoofast submit preds.parquet --out submission.csv\nzoofast submit preds.parquet --out sub.csv.gz --style probs --order sample_submission.csv',
+@_command('zoofast submit preds.parquet --out submission.csv\n'
+          'zoofast submit preds.parquet --out sub.csv.gz --style probs --order sample_submission.csv',
     _arg('preds', help='predictions (.parquet or .csv)'), _arg('--out', required=True, metavar='CSV', help='file to write'),
     _arg('--style', default='label', choices=['label','probs'], help='one class an image (ZooCAM), or a column a class (NDSB)'),
-    _arg('--names', default='index', choices=['index','name','prefix'], help='classes as numbers in vocab order (default), names, or the integer before the name'),
+    _arg('--names', default='index', choices=['index','name','prefix'],
+         help='classes as numbers in vocab order (default), names, or the integer before the name'),
     _arg('--order', default='lexicographic', help='lexicographic (default: 0 1 10 100 ...), or a sample submission whose order to follow'),
     _arg('--columns', default=None, help='header of the two columns, as in imgname,label'),
     _arg('--fallback', metavar='CLASS', help='class for images that could not be read (default: refuse them)'))

@@ -13,30 +13,11 @@ from matplotlib.colors import PowerNorm
 from ..core import ZooError, refuse_unknown
 from ..data.store import Store
 from ..preds import Preds
-from .look import COLORS, HEAT, INK, MUTED, Analysis, Picture, analyse, class_table, cut, page, plot_classes, plot_sizes, safe_cells, show_class_page, size_table, styled, thumb
+from .look import COLORS, HEAT, INK, MUTED, Picture, cut, page, styled, thumb
 
 # %% ../../nbs/science/01_report.ipynb #0ba1b26d
-@styled
-def plot_curves(
-    histories, # {name: DataFrame, or path of a history.csv}
-    metrics=('valid_loss','macro_f1','accuracy'), # one panel each, where present
-    figsize=None, # inches
-)->Picture:
-    "Learning curves of all members; the training loss is the thin line beside `valid_loss`"
-    hs = {k: _history(v) for k,v in histories.items()}
-    metrics = [m for m in metrics if any(m in h for h in hs.values())]
-    if not metrics: raise ZooError(f'the histories {list(hs)} have none of the columns asked for.', 'Give metrics=(...) from: '+', '.join(sorted({c for h in hs.values() for c in h})))
-    fig = Picture(figsize=figsize or (2.5*len(metrics)+.3, 2.3))
-    for ax,m in zip(np.atleast_1d(fig.subplots(1, len(metrics))), metrics):
-        for (k,h),c in zip(hs.items(), COLORS*len(hs)): _curve(ax, h, m, c, k)
-        ax.set(title=m.replace('_',' '), xlabel='epoch')
-        ax.grid(axis='y', lw=.6)
-        ax.xaxis.get_major_locator().set_params(integer=True)
-    fig.legend(*ax.get_legend_handles_labels(), loc='outside lower left', ncols=4)
-    return fig
-
-# %% ../../nbs/science/01_report.ipynb #b936ff14
 def _history(h):
+    "A history as numbers, from a table or a CSV"
     if isinstance(h, (str,Path)): h = pd.read_csv(h)
     h = h.apply(pd.to_numeric, errors='coerce').reset_index(drop=True)
     return h if 'epoch' in h else h.assign(epoch=range(len(h)))
@@ -48,6 +29,27 @@ def _curve(ax, h, m, color, name):
     ax.plot(h.epoch, y, color=color, label=name)
     ax.plot(h.epoch[i], y[i], 'o', ms=4, color=color)
     if m=='valid_loss' and 'train_loss' in h: ax.plot(h.epoch, h.train_loss, color=color, lw=.7, alpha=.7)
+
+# %% ../../nbs/science/01_report.ipynb #208d24ae
+@styled
+def plot_curves(
+    histories, # {name: DataFrame, or path of a history.csv}
+    metrics=('valid_loss','macro_f1','accuracy'), # one panel each, where present
+)->Picture:
+    "Learning curves of all members; the training loss is the thin line beside `valid_loss`"
+    hs = {k: _history(v) for k,v in histories.items()}
+    metrics = [m for m in metrics if any(m in h for h in hs.values())]
+    if not metrics:
+        have = sorted({c for h in hs.values() for c in h})
+        raise ZooError(f'the histories {list(hs)} have none of the columns asked for.', f"Give metrics=(...) from: {', '.join(have)}")
+    fig = Picture(figsize=(2.5*len(metrics)+.3, 2.3))
+    for ax,m in zip(np.atleast_1d(fig.subplots(1, len(metrics))), metrics):
+        for (k,h),c in zip(hs.items(), COLORS*len(hs)): _curve(ax, h, m, c, k)
+        ax.set(title=m.replace('_',' '), xlabel='epoch')
+        ax.grid(axis='y', lw=.6)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    fig.legend(*ax.get_legend_handles_labels(), loc='outside lower left', ncols=4)
+    return fig
 
 # %% ../../nbs/science/01_report.ipynb #3516c249
 def _pairs(preds):
@@ -86,35 +88,10 @@ def _order(m, vocab, order, groups):
     refuse_unknown(order, ['similar','errors','recall','count','vocab'], 'order')
     k = np.flatnonzero(m.sum(0)+m.sum(1))
     n,hit = m.sum(1)[k],np.diag(m)[k]
-    k = k[dict(similar=lambda: _similar(m[np.ix_(k,k)]), errors=lambda: np.argsort(hit-n, kind='stable'), recall=lambda: np.argsort(hit/np.maximum(n,1), kind='stable'),
-               count=lambda: np.argsort(-n, kind='stable'), vocab=lambda: np.arange(len(k)))[order]()]
+    first = dict(errors=hit-n, recall=hit/np.maximum(n, 1), count=-n, vocab=np.arange(len(k)))
+    k = k[_similar(m[np.ix_(k,k)]) if order=='similar' else np.argsort(first[order], kind='stable')]
     g = [str(groups.get(vocab[i], '')) for i in k]
     return k[np.argsort(g, kind='stable')] if any(g) else k
-
-# %% ../../nbs/science/01_report.ipynb #73ddf021
-@styled
-def plot_confusion(
-    preds:Preds, # with targs
-    order='similar', # or 'errors', 'recall' (worst first), 'count', 'vocab'
-    groups=None, # {class: group} or 'prefix' (text before the first _): keeps groups together, with lines between
-    most=None, # show only this many classes, those with most mistakes
-    width=None, # inches; None grows with the number of classes
-)->Picture:
-    "Row-normalised confusion matrix; at the right the number of images of each class and its recall"
-    _,_,_,m = _pairs(preds)
-    if groups=='prefix': groups = {c:c.split('_')[0] for c in preds.vocab}
-    k = _order(m, preds.vocab, order, groups or {})
-    if most: k = k[np.isin(k, k[np.argsort(np.diag(m)[k]-m.sum(1)[k], kind='stable')[:most]])]
-    n,r = m.sum(1)[k],m[np.ix_(k,k)]/np.maximum(m.sum(1)[k], 1)[:,None]
-    w = width or np.clip(2.6+.17*len(k), 4, 11)
-    fig,fs = Picture(figsize=(w,w*.93)),float(np.clip((w-2.2)*72/len(k)*.78, 2.5, 7.5))
-    ax = fig.subplots()
-    ax.imshow(r, cmap=HEAT, norm=PowerNorm(.6, 0, 1), interpolation='nearest')
-    _cells(ax, r, n, fs)
-    _names(ax, [preds.vocab[i] for i in k], fs, groups)
-    acc,seen = np.diag(m).sum()/m.sum(),m.sum(1)>0
-    fig.suptitle(f'{m.sum():,} images, {int(seen.sum())} classes, accuracy {acc:.3f}, mean recall {(np.diag(m)[seen]/m.sum(1)[seen]).mean():.3f}', x=.01, ha='left', fontsize=9, weight='bold')
-    return fig
 
 # %% ../../nbs/science/01_report.ipynb #2e403737
 def _cells(ax, r, n, fs):
@@ -123,7 +100,8 @@ def _cells(ax, r, n, fs):
     for i in range(c):
         ax.text(c, i, f'{n[i]:,}  {r[i,i]:4.0%}', fontsize=fs*.9, va='center', color=MUTED)
         if c>32: continue
-        for j in np.flatnonzero(r[i]>=.01): ax.text(j, i, f'{r[i,j]*100:.0f}', fontsize=fs*.72, ha='center', va='center', color='white' if r[i,j]>.35 else INK)
+        for j in np.flatnonzero(r[i]>=.01):
+            ax.text(j, i, f'{r[i,j]*100:.0f}', fontsize=fs*.72, ha='center', va='center', color='white' if r[i,j]>.35 else INK)
 
 def _names(ax, names, fs, groups):
     c = len(names)
@@ -135,6 +113,31 @@ def _names(ax, names, fs, groups):
     g = [(groups or {}).get(o) for o in names]
     for i in (i for i in range(1, c) if g[i]!=g[i-1]):
         for f in (ax.axhline,ax.axvline): f(i-.5, color=MUTED, lw=.5)
+
+# %% ../../nbs/science/01_report.ipynb #114b0c62
+@styled
+def plot_confusion(
+    preds:Preds, # with targs
+    order='similar', # or 'errors', 'recall' (worst first), 'count', 'vocab'
+    groups=None, # {class: group}: keeps groups together, with lines between
+    most=None, # show only this many classes, those with most mistakes
+    width=None, # inches; None grows with the number of classes
+)->Picture:
+    "Row-normalised confusion matrix; at the right the number of images of each class and its recall"
+    _,_,_,m = _pairs(preds)
+    k = _order(m, preds.vocab, order, groups or {})
+    if most: k = k[np.isin(k, k[np.argsort(np.diag(m)[k]-m.sum(1)[k], kind='stable')[:most]])]
+    n,r = m.sum(1)[k],m[np.ix_(k,k)]/np.maximum(m.sum(1)[k], 1)[:,None]
+    w = width or np.clip(2.6+.17*len(k), 4, 11)
+    fig,fs = Picture(figsize=(w,w*.93)),float(np.clip((w-2.2)*72/len(k)*.78, 2.5, 7.5))
+    ax = fig.subplots()
+    ax.imshow(r, cmap=HEAT, norm=PowerNorm(.6, 0, 1), interpolation='nearest')
+    _cells(ax, r, n, fs)
+    _names(ax, [preds.vocab[i] for i in k], fs, groups)
+    seen = m.sum(1)>0
+    acc,recall = np.diag(m).sum()/m.sum(),(np.diag(m)[seen]/m.sum(1)[seen]).mean()
+    fig.suptitle(f'{m.sum():,} images, {seen.sum()} classes, accuracy {acc:.3f}, mean recall {recall:.3f}', x=.01, ha='left', fontsize=9, weight='bold')
+    return fig
 
 # %% ../../nbs/science/01_report.ipynb #4124c9db
 def errors(
@@ -149,10 +152,11 @@ def errors(
     return df.sort_values('prob', ascending=False, kind='stable').head(n or len(df)).reset_index(drop=True)
 
 # %% ../../nbs/science/01_report.ipynb #d5abe843
-def _captioned(store, table, cols, size):
+def _captioned(store, table, cols, size=88):
     "Thumbnails of the rows of `errors`-like `table`: predicted class and probability, below it the true class where it differs"
     at_row = pd.Index(store.ids).get_indexer(table.id)
-    if (at_row<0).any(): raise ZooError(f'image {table.id[at_row<0].iloc[0]!r} of the predictions is not in the store.', 'Give the store these predictions were made from.')
+    if (at_row<0).any():
+        raise ZooError(f'image {table.id[at_row<0].iloc[0]!r} of the predictions is not in the store.', 'Give the store these predictions were made from.')
     ims = [thumb(store[i], size, store.fill[i]) for i in at_row]
     fig,ax,at = page([ims[i:i+cols]+[None]*(cols-len(ims[i:i+cols])) for i in range(0, len(ims), cols)], size, 6, 23)
     for i,o in enumerate(table.itertuples()):
@@ -168,12 +172,11 @@ def show_errors(
     preds:Preds, # with targs
     n=24, # images
     cols=6, # images a row
-    size=88, # pixels a thumbnail
 )->Picture:
     "The most confident mistakes: true class, then the predicted one with its probability"
     e = errors(preds, n)
     if not len(e): raise ZooError('there is no mistake to show.', 'Every labelled image was classified as its label says.')
-    return _captioned(store, e, cols, size)
+    return _captioned(store, e, cols)
 
 # %% ../../nbs/science/01_report.ipynb #c676fd7b
 @styled
@@ -182,14 +185,13 @@ def show_results(
     preds:Preds, # with or without targs
     n=24, # images, drawn at random
     cols=6, # images a row
-    size=88, # pixels a thumbnail
     seed=0, # another seed, other images
 )->Picture:
     "Images with the predicted class and its probability; the true class above where it differs"
     k = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(preds.ok))[:n])
     if not len(k): raise ZooError('there is no prediction to show.', 'Every row records an error: see preds.errors.')
     t = np.array([*preds.vocab, ''], dtype=object)[-1 if preds.targs is None else preds.targs[k]]
-    return _captioned(store, pd.DataFrame(dict(id=preds.ids[k], true=t, predicted=preds.labels[k], prob=preds.probs[k].max(1))), cols, size)
+    return _captioned(store, pd.DataFrame(dict(id=preds.ids[k], true=t, predicted=preds.labels[k], prob=preds.probs[k].max(1))), cols)
 
 # %% ../../nbs/science/01_report.ipynb #8e19e400
 def score_table(
@@ -199,22 +201,22 @@ def score_table(
     from zoofast.train.metrics import scores
     return pd.DataFrame([dict(zip(('name','views'), k if isinstance(k, tuple) else (k,'none')))|scores(p) for k,p in preds.items()])
 
+# %% ../../nbs/science/01_report.ipynb #25d762bd
 @styled
 def plot_scores(
-    table:pd.DataFrame, # columns name, views and `metric`
-    metric='macro_f1',
-    figsize=None, # inches
+    table:pd.DataFrame, # from `score_table`
 )->Picture:
-    "Dot plot: hollow = one view, filled = with TTA; ensembles in colour"
+    "Dot plot of macro-F1: hollow = one view, filled = with TTA; ensembles in colour"
     names = list(dict.fromkeys(table['name']))
-    fig = Picture(figsize=figsize or (5.5, .75+.27*len(names)))
+    fig = Picture(figsize=(5.5, .75+.27*len(names)))
     ax = fig.subplots()
     for i,k in enumerate(names):
         o,c = table[table['name']==k],COLORS[1] if str(k).startswith('ensemble') else COLORS[0]
-        ax.plot([o[metric].min(),o[metric].max()], [i,i], color=c, lw=1, alpha=.5)
-        for v,x in zip(o.views, o[metric]): ax.plot(x, i, 'o', ms=6, mec=c, mfc='white' if v=='none' else c)
-        ax.annotate(f'{o[metric].max():.3f}', (o[metric].max(),i), xytext=(6,0), textcoords='offset points', va='center', fontsize=7, color=c)
-    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names)-.5,-.5), xlabel=metric.replace('_',' ')+'   (hollow: one view, filled: TTA)')
+        f = o.macro_f1
+        ax.plot([f.min(),f.max()], [i,i], color=c, lw=1, alpha=.5)
+        for v,x in zip(o.views, f): ax.plot(x, i, 'o', ms=6, mec=c, mfc='white' if v=='none' else c)
+        ax.annotate(f'{f.max():.3f}', (f.max(),i), xytext=(6,0), textcoords='offset points', va='center', fontsize=7, color=c)
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names)-.5,-.5), xlabel='macro-F1   (hollow: one view, filled: TTA)')
     ax.margins(x=.12)
     ax.grid(axis='x', lw=.6)
     return fig
