@@ -170,7 +170,8 @@ def with_targs(self:Preds,
     odd = sorted(set(labels)-set(code))
     if odd:
         near = nearest(odd[0], self.vocab, 1)
-        raise ZooError(f'{len(odd)} labels are no class of this model: {_few(odd)}.', f"Did you mean '{near[0]}'?" if near else "Write '' where the class is unknown.")
+        cure = f"Did you mean '{near[0]}'?" if near else "Write '' where the class is unknown."
+        raise ZooError(f'{len(odd)} labels are no class of this model: {_few(odd)}.', cure)
     return replace(self, targs=np.array([code[o] for o in labels], np.int64))
 
 # %% ../nbs/01_preds.ipynb #f12a4fa3
@@ -259,7 +260,8 @@ def load(cls:Preds,
     if read is None: raise ZooError(f'{path} has no known ending.', 'Predictions are .parquet or .csv.')
     if not path.is_file(): raise ZooError(f'{path} is missing.', 'Check the path.')
     try: return _from_table(*read(path))
-    except (OSError, KeyError, TypeError, ValueError) as e: raise ZooError(f'{path} is not a whole table of predictions: {e}.', 'Write it again with Preds.save.') from e
+    except (OSError, KeyError, TypeError, ValueError) as e:
+        raise ZooError(f'{path} is not a whole table of predictions: {e}.', 'Write it again with Preds.save.') from e
 
 # %% ../nbs/01_preds.ipynb #baa0b3c2
 @patch
