@@ -234,8 +234,7 @@ def train(
     try: learn.fit_spec()
     except KeyboardInterrupt:
         learn.stopped = f'interrupted in epoch {len(learn.history.rows)} of {spec.epochs}'
-        best = 'the best' if spec.keep!='last' and learn.history.rows else 'its last'
-        warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds {best} weights: save_model(learn, folder) keeps them.')
+        warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds what was learned: save_model(learn, folder) keeps it.')
         return learn
     if out is not None: save_model(learn, out, exist_ok=exist_ok)
     return learn

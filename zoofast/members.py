@@ -52,7 +52,7 @@ def as_device(
 )->torch.device:
     "A device that torch can use here"
     if device is None: return default_device()
-    try: return torch.empty(0, device=device).device
+    try: return torch.empty((), device=device).device
     except (RuntimeError, AssertionError): raise ZooError(f"torch cannot use the device '{device}' here.", "Leave the device out, or give 'cpu'.") from None
 
 # %% ../nbs/19_members.ipynb #408222d0

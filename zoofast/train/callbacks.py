@@ -111,10 +111,10 @@ class KeepBest(Callback):
         self.run = not hasattr(self.learn, 'lr_finder')
         if self.run and self.train_iter==0: self.best = self.best_epoch = self.state = None
     def after_epoch(self):
-        row,sign = _epoch_row(self.learn),-1 if 'loss' in self.monitor else 1
-        if not row or not math.isfinite(row['valid_loss']): return
-        if not sign*row[self.monitor] > (-math.inf if self.best is None else sign*self.best): return
-        self.best,self.best_epoch = row[self.monitor],self.epoch
+        row,old = _epoch_row(self.learn),self.best
+        if not row or not math.isfinite(row['valid_loss']) or math.isnan(v := row[self.monitor]): return
+        if old is not None and not (v<old if 'loss' in self.monitor else v>old): return
+        self.best,self.best_epoch = v,self.epoch
         self.state = {k:t.detach().cpu().clone() for k,t in self.model.state_dict().items()}
     def after_fit(self):
         if self.state: self.model.load_state_dict(self.state)
