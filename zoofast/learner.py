@@ -150,7 +150,7 @@ def spec_learner(
     cbs=None, # further callbacks
 )->ZooLearner:
     "The Learner of a Spec"
-    own = [ProgressiveSize(sizes(spec))] if len(sizes(spec))>1 else []
+    own = [ProgressiveSize(spec.size)] if isinstance(spec.size, dict) else []
     if spec.phases: own.append(Phases(spec.phases, spec.max_weight))
     kw = attrdict(spec, 'pretrained', 'head', 'hidden', 'ratio', 'drop', 'checkpoint', 'smoothing',
                   'lr', 'lr_head', 'wd', 'ema', 'clip', 'amp', 'channels_last', 'seed')
