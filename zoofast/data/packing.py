@@ -61,8 +61,10 @@ class _Partial:
     "The half-made store: pixels and records so far, and the journal that says how far they are valid"
     def __init__(self, path, key, n, channels, resume=True):
         self.path,self.key,self.n = Path(path),key,n
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.lock = _lock(self.path/'lock')
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock = _lock(self.path/'lock')
+        except OSError as e: raise ZooError(f'{path} cannot be written ({e.strerror}).', 'Choose another folder.') from None
         self.rec,self.hist,self.rows,self.pos,self.bad = np.zeros(n, record(channels)),np.zeros((channels, 256), np.int64),0,0,{}
         try:
             if not resume: (self.path/'journal.json').unlink(missing_ok=True)
