@@ -43,9 +43,13 @@ from .science.report import errors, plot_confusion, plot_curves, plot_scores, sc
 from .demo import run_demo
 
 # %% ../nbs/42_all.ipynb #6b8387f5
-_all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates', 'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items',
-         'synth_classes', 'synth_folder', 'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls',
-         'zoo_model', 'zoo_splitter', 'BalancedAccuracy', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Spec', 'get_recipe', 'recipes',
-         'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble',
-         'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes', 'score_table', 'show_class_page',
-         'show_errors', 'show_results', 'top_confusions', 'run_demo']
+_all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates',
+         'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items', 'synth_classes', 'synth_folder',
+         'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Photo', 'view_set',
+         'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'zoo_model', 'zoo_splitter', 'BalancedAccuracy', 'MacroF1',
+         'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Spec',
+         'get_recipe', 'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau',
+         'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble',
+         'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
+         'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions',
+         'run_demo']

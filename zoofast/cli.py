@@ -7,6 +7,7 @@ __all__ = ['main']
 
 # %% ../nbs/41_cli.ipynb #64e016f4
 import argparse, os, re, sys, warnings
+from importlib.metadata import version
 from pathlib import Path
 from .core import ZooError, nearest, refuse_unknown
 
@@ -17,8 +18,8 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
     def error(self, message):
         bad = [o for o in message.split(':', 1)[-1].split() if o.startswith('-')] if 'unrecognized' in message else []
-        if not bad: raise ZooError(f'{self.prog}: {message}.', f'See: {self.prog} --help')
-        raise ZooError(f'{self.prog}: unknown option {bad[0]}.', f'{self._near(bad[0].split("=")[0])}See: {self.prog} --help')
+        what,near = (f'unknown option {bad[0]}',self._near(bad[0].split('=')[0])) if bad else (message,'')
+        raise ZooError(f'{self.prog}: {what}.', f'{near}See: {self.prog} --help')
     def _near(self, option):
         if '--set' in self._option_string_actions:
             from zoofast.train.recipes import Spec
@@ -38,6 +39,7 @@ def _command(example, *args):
         return f
     return _f
 
+# %% ../nbs/41_cli.ipynb #9e0778a7
 def _parser(name):
     f,example,args = _commands[name]
     p = _Parser(prog=f'zoofast {name}', description=f.__doc__, epilog='example:\n'+'\n'.join(f'  {o}' for o in example.splitlines()))
@@ -47,18 +49,16 @@ def _parser(name):
 # %% ../nbs/41_cli.ipynb #01175367
 def _help():
     w = max(map(len, _commands))
-    return '\n'.join(['usage: zoofast COMMAND ...   (zoofast COMMAND --help explains one)', '',
-        'From a folder of plankton images to trained models, an ensemble and a submission.', '',
+    return '\n'.join(['usage: zoofast COMMAND ...   (zoofast COMMAND --help explains one)', '', 'From a folder of plankton images to a submission.', '',
         *(f'  {k:<{w}}  {f.__doc__}' for k,(f,*_) in _commands.items()), '',
         'A store is a folder of packed images, a model one trained network, an ensemble several that vote.', '',
         'first steps:', '  zoofast demo', '  zoofast pack images/ plankton.zoo && zoofast show plankton.zoo'])
 
+# %% ../nbs/41_cli.ipynb #3934c652
 def _run(argv):
     if argv[:1]==['help']: argv = argv[1:2]+['--help']
     if not argv or argv[0] in ('-h','--help'): print(_help())
-    elif argv[0] in ('-V','--version'):
-        from importlib.metadata import version
-        print('zoofast', version('zoofast'))
+    elif argv[0] in ('-V','--version'): print('zoofast', version('zoofast'))
     else: _commands[refuse_unknown(argv[0], _commands, 'command')][0](_parser(argv[0]).parse_intermixed_args(argv[1:]))
 
 # %% ../nbs/41_cli.ipynb #e2854333
@@ -73,6 +73,7 @@ def _in_shell(text):
     text = re.sub(r"(?<!--set )\b([a-z_]+)='?([\w.]+)'?", dash, re.sub(r'(?<!--set )\b([a-z_]+)=True\b', dash, text))
     return ' '.join(text.split())
 
+# %% ../nbs/41_cli.ipynb #d13c938c
 def _need_files(*paths):
     for o in paths:
         if not Path(o).exists(): raise ZooError(f'{o} does not exist.', 'Check the path.')
@@ -93,25 +94,32 @@ def main(
             sys.stdout.flush()
         except SystemExit as e: return int(e.code or 0)
         except KeyboardInterrupt: return _err('stopped.') or 130
-        except BrokenPipeError: return _deaf() or 141
-        except ZooError as e:
-            if debug: raise
-            return _err(f"{' '.join(e.what.removeprefix('zoofast ').split())} {_in_shell(e.fix)}".strip()) or 2
+        except BrokenPipeError: return os.dup2(os.open(os.devnull, os.O_WRONLY), 1) and 141
         except Exception as e:
             if debug: raise
+            if isinstance(e, ZooError): return _err(f"{' '.join(e.what.removeprefix('zoofast ').split())} {_in_shell(e.fix)}".strip()) or 2
             return _err(f'{type(e).__name__}: {" ".join(str(e).split())[:500]} (ZOOFAST_DEBUG=1 shows where)') or 1
     return 0
 
 def _err(s): print(f'zoofast: {s}', file=sys.stderr)
-def _deaf(): os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 # %% ../nbs/41_cli.ipynb #83076175
+def _items(a):
+    "The items to pack, split if they have classes"
+    from zoofast.data.items import items_from_folder, items_from_table
+    from zoofast.data.splits import split_items
+    table = a.table or (a.images if Path(a.images).suffix.lower() in ('.csv','.tsv','.parquet') else None)
+    if table: items = items_from_table(table, root=a.images if a.table else None)
+    else: items = items_from_folder(a.images, label=None if a.label=='none' else a.label)
+    if (items.label!='').any(): return split_items(items, valid=a.valid, test=a.test, seed=a.seed, by=a.split_by)
+    if a.label!='none': _err('note: no image has a class. To train, sort them into one sub-folder a class, or give --table labels.csv.')
+    return items
+
+# %% ../nbs/41_cli.ipynb #366cf8eb
 @_command('zoofast pack images/ plankton.zoo --valid 0.1\nzoofast pack images/ plankton.zoo --table labels.csv --split-by sample',
-    _arg('images', help='folder of images (class folders), or a table (.csv .tsv .parquet) with a column path'),
-    _arg('store', help='folder to make'),
+    _arg('images', help='folder of images (class folders), or a table (.csv .tsv .parquet) with a column path'), _arg('store', help='folder to make'),
     _arg('--table', metavar='CSV', help='path,label[,split,sample] of the images in IMAGES'),
-    _arg('--label', default='folder', choices=['folder','prefix','none'],
-         help='labels without a table: the folder (default), its integer prefix, or none'),
+    _arg('--label', default='folder', choices=['folder','prefix','none'], help='labels without a table: the folder (default), its integer prefix, or none'),
     _arg('--channels', type=int, default=1, choices=[1,3], help='1 grey (default), 3 colour'),
     _arg('--valid', type=float, default=.1, metavar='SHARE', help='share of images kept for validation (default 0.1)'),
     _arg('--test', type=float, default=0., metavar='SHARE', help='share kept for testing (default 0)'),
@@ -124,17 +132,6 @@ def _pack(a):
     from zoofast.data.store import pack
     print(pack(_items(a), a.store, channels=a.channels, workers=a.workers, on_bad=a.on_bad, overwrite=a.overwrite))
 
-def _items(a):
-    "The items to pack, split if they have classes"
-    from zoofast.data.items import items_from_folder, items_from_table
-    from zoofast.data.splits import split_items
-    table = a.table or (a.images if Path(a.images).suffix.lower() in ('.csv','.tsv','.parquet') else None)
-    if table: items = items_from_table(table, root=a.images if a.table else None)
-    else: items = items_from_folder(a.images, label=None if a.label=='none' else a.label)
-    if (items.label!='').any(): return split_items(items, valid=a.valid, test=a.test, seed=a.seed, by=a.split_by)
-    if a.label!='none': _err('note: no image has a class. To train, sort them into one sub-folder a class, or give --table labels.csv.')
-    return items
-
 # %% ../nbs/41_cli.ipynb #675345b2
 def _show_store(p, n):
     from zoofast.data.store import Store, size_table
@@ -144,14 +141,12 @@ def _show_store(p, n):
     if len(s): print('', size_table(s).to_string(), sep='\n')
     if len(s.vocab): print('', class_table(s).head(n).to_string(), sep='\n')
 
+# %% ../nbs/41_cli.ipynb #2e07902e
 def _show_preds(p, n):
     print(p, '', p.df(probs=False).head(n).to_string(), sep='\n')
     if p.errors: print('', f'{len(p.errors)} images without a prediction, such as {next(iter(p.errors))}: {next(iter(p.errors.values()))}', sep='\n')
 
 # %% ../nbs/41_cli.ipynb #02910688
-def _show_folder(c, keys):
-    print(*(f'  {k:<12} {_plain(c[k])}' for k in keys if c.get(k) is not None), sep='\n')
-
 def _plain(v):
     if isinstance(v, dict): return ', '.join(f'{k} {_plain(o)}' for k,o in v.items())
     return ' '.join(map(_plain, v)) if isinstance(v, list) else f'{v:.4g}' if isinstance(v, float) else str(v)
@@ -163,19 +158,19 @@ def _show(a):
     "What is in a store, a model, an ensemble or a table of predictions"
     p = Path(a.thing)
     _need_files(p)
-    if (p/'pixels.u8').exists(): _show_store(p, a.n)
-    elif (p/'ensemble.json').exists() or (p/'config.json').exists(): _show_model(p)
-    elif p.is_dir():
-        raise ZooError(f'{p} is neither a store nor a model nor an ensemble.', 'These folders hold meta.json, config.json or ensemble.json.')
-    else:
+    if p.is_file():
         from zoofast.preds import Preds
         _show_preds(Preds.load(p), a.n)
+    elif (p/'pixels.u8').exists(): _show_store(p, a.n)
+    else: _show_model(p)
 
 def _show_model(p):
     from zoofast.core import read_json
-    c = read_json(next(p/o for o in ('ensemble.json','config.json') if (p/o).exists()))
-    print(f"{p.name}: {len(c['vocab'])} classes")
-    _show_folder(c, ('arch','view','weights','rule','tta','tau','temperature','fit','scores','created','versions'))
+    f = next((p/o for o in ('ensemble.json','config.json') if (p/o).exists()), None)
+    if f is None: raise ZooError(f'{p} is neither a store nor a model nor an ensemble.', 'These folders hold meta.json, config.json or ensemble.json.')
+    c = read_json(f)
+    keys = ('arch','view','weights','rule','tta','tau','temperature','fit','scores','created','versions')
+    print(f"{p.name}: {len(c['vocab'])} classes", *(f'  {k:<12} {_plain(c[k])}' for k in keys if c.get(k) is not None), sep='\n')
 
 # %% ../nbs/41_cli.ipynb #bb61076a
 @_command('zoofast analyse plankton.zoo --out look/',
@@ -194,9 +189,7 @@ def _recipes(a):
     "List the recipes (zoocam-... want a GPU), print one, or save it to edit"
     from zoofast.train.recipes import get_recipe, recipes
     if a.save and not a.name: raise ZooError('--save needs the name of a recipe.', 'Like this: zoofast recipes demo-resnet --save mine.yaml')
-    if not a.name:
-        w = max(map(len, recipes()))
-        return print(*(f'{k:<{w}}  {s.arch}, {s.epochs} epochs' for k,s in ((k,get_recipe(k)) for k in recipes())), sep='\n')
+    if not a.name: return print(*(f'{k:<23} {get_recipe(k).arch}' for k in recipes()), sep='\n')
     spec = get_recipe(a.name)
     if a.save: spec.save(a.save)
     print(f'written: {a.save}' if a.save else str(spec).rstrip())
@@ -212,13 +205,12 @@ def _train(a):
     from zoofast.train.recipes import get_recipe
     spec = get_recipe(a.recipe).with_(*a.set)
     if not Path(a.store).exists(): raise ZooError(f'{a.store} does not exist.', 'Make it first: zoofast pack IMAGES STORE')
-    from zoofast.data.store import Store
     from zoofast.learner import save_model, train
     warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)       # says how to save in Python
-    learn = train(spec, Store(a.store), out=a.out, device=a.device, exist_ok=a.overwrite)
+    learn = train(spec, a.store, out=a.out, device=a.device, exist_ok=a.overwrite)
     if learn.stopped:
-        _err(learn.stopped+('.' if (n := len(learn.history.rows))==0 else f'; saving what {n} epochs brought ...'))
-        if n: _err(f"it is in {save_model(learn, a.out, exist_ok=a.overwrite)}")
+        _err(f'{learn.stopped}; what {len(learn.history.rows)} whole epochs brought is being saved.')
+        if len(learn.history.rows): _err(f'it is in {save_model(learn, a.out, exist_ok=a.overwrite)}')
         raise KeyboardInterrupt
     _show_model(Path(a.out))
 
@@ -264,20 +256,17 @@ def _predict(a):
 # %% ../nbs/41_cli.ipynb #3ea38c2d
 @_command('zoofast ensemble models/resnet models/efficientnet models/convnext --out models/all',
     _arg('models', nargs='+', metavar='MODEL', help='model folders trained on the same split'),
-    _arg('--out', required=True, metavar='FOLDER', help='folder to make'),
-    _arg('--method', default='auto', choices=['auto','equal','grid','logloss'],
-         help='auto: the simplest that cross-validates as well as the best (default); grid: macro-F1 on a grid of weights; logloss'),
+    _arg('--out', required=True, metavar='FOLDER', help='folder to make'), _arg('--overwrite', action='store_true', help='replace FOLDER'),
+    _arg('--method', default='auto', choices=['auto','equal','grid','logloss'], help='auto (default): the simplest that cross-validates as well as the best'),
     _arg('--step', type=float, default=.05, help='of the grid (default 0.05)'),
-    _arg('--rule', default='logits', choices=['logits','probs','vote'], help='what is averaged (default logits)'),
-    _arg('--overwrite', action='store_true', help='replace FOLDER'))
+    _arg('--rule', default='logits', choices=['logits','probs','vote'], help='what is averaged (default logits)'))
 def _ensemble(a):
     "Fit the weights of an ensemble on the members' validation predictions"
     _need_files(*a.models)
     from zoofast.ensemble import as_ensemble, calibrated_preds, save_ensemble
     from zoofast.weights import choose_weights, fit_weights
     from zoofast.outputs import write_csv
-    e = as_ensemble(a.models)
-    ps = calibrated_preds(e)
+    ps = calibrated_preds(e := as_ensemble(a.models))
     w = choose_weights(ps, step=a.step, rule=a.rule) if a.method=='auto' else fit_weights(ps, method=a.method, step=a.step, rule=a.rule)
     save_ensemble(a.out, e, w, rule=a.rule, exist_ok=a.overwrite)
     g = w if w.method=='grid' else fit_weights(ps, method='grid', step=a.step, rule=a.rule)
@@ -291,17 +280,15 @@ def _ensemble(a):
           'zoofast submit preds.parquet --out sub.csv.gz --style probs --order sample_submission.csv',
     _arg('preds', help='predictions (.parquet or .csv)'), _arg('--out', required=True, metavar='CSV', help='file to write'),
     _arg('--style', default='label', choices=['label','probs'], help='one class an image (ZooCAM), or a column a class (NDSB)'),
-    _arg('--names', default='index', choices=['index','name','prefix'],
-         help='classes as numbers in vocab order (default), names, or the integer before the name'),
+    _arg('--names', default='index', choices=['index','name','prefix'], help='numbers in vocab order (default), names, or the integer before the name'),
     _arg('--order', default='lexicographic', help='lexicographic (default: 0 1 10 100 ...), or a sample submission whose order to follow'),
-    _arg('--columns', default=None, help='header of the two columns, as in imgname,label'),
+    _arg('--columns', type=lambda s: tuple(s.split(',')), help='header of the two columns, as in imgname,label'),
     _arg('--fallback', metavar='CLASS', help='class for images that could not be read (default: refuse them)'))
 def _submit(a):
     "Write a competition file from predictions"
     from zoofast.outputs import write_submission
     from zoofast.preds import Preds
-    kw = dict(columns=tuple(a.columns.split(','))) if a.columns else {}
-    write_submission(Preds.load(a.preds), a.out, style=a.style, names=a.names, order=a.order, fallback=a.fallback, **kw)
+    write_submission(Preds.load(a.preds), a.out, style=a.style, names=a.names, order=a.order, fallback=a.fallback, columns=a.columns)
     print(f'written: {a.out}')
 
 # %% ../nbs/41_cli.ipynb #b37d3ce5
