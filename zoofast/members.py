@@ -150,7 +150,7 @@ def _model_card(config, valid=None, name='model', license=''):
 def _seal(cfg): return {k:json.dumps(cfg[k], sort_keys=True) for k in ('format','model','vocab','view')}
 
 def _weights(model, seal):
-    return to_safetensors({k:v.detach().to('cpu', copy=True, memory_format=torch.contiguous_format) for k,v in model.state_dict().items()}, seal)
+    return to_safetensors({k:v.detach().cpu().contiguous() for k,v in model.state_dict().items()}, seal)
 
 def _is_model(path):
     try: return str(read_json(Path(path)/'config.json')['format']).startswith('zoofast.model/')

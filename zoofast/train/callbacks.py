@@ -48,7 +48,7 @@ class History(Callback):
 # %% ../../nbs/train/02_callbacks.ipynb #78916207
 class EMA(Callback):
     "Validate, keep and end with an exponential moving average of the weights"
-    order,run_valid = 55,False
+    order = 55
     def __init__(self,
         decay:float=.9998, # share of the average kept at each step, once warm; horizon = 1/(1-decay) steps
     ): self.decay,self.avg,self.live = decay,None,None
@@ -183,7 +183,6 @@ class Autocast(Callback):
         mode:str='auto', # 'bf16': always; 'auto': where the hardware has it
     ): self.mode = refuse_unknown(mode, ('auto','bf16'), 'autocast mode')
     def before_fit(self):
-        self.after_fit()
         dev = next(self.model.parameters()).device.type
         if self.mode=='auto' and not _has_bf16(dev): return
         fwd = torch.autocast(dev, dtype=torch.bfloat16)(self.model.forward)

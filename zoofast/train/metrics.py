@@ -141,4 +141,4 @@ class Top5(_MeanMetric):
 class LogLoss(_MeanMetric):
     "Log-loss without label smoothing, unlike `valid_loss`"
     name = 'log_loss'
-    def each(self, x, t): return -x.log_softmax(1).gather(1, t[:,None]).clamp(max=-np.log(1e-15))
+    def each(self, x, t): return -x.log_softmax(1).gather(1, t[:,None]).clamp(min=np.log(1e-15))
