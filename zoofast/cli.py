@@ -68,7 +68,7 @@ _said = {'pack(images, path)':'zoofast pack IMAGES STORE', 'split_items(items, v
 def _in_shell(text):
     "A remedy in options instead of Python"
     for a,b in _said.items(): text = text.replace(a, b)
-    def dash(m): return '--'+dict(exist_ok='overwrite').get(m[1], m[1]).replace('_', '-')+(f' {m[2]}' if m.lastindex>1 else '')
+    def dash(m): return '--'+m[1].replace('_', '-')+(f' {m[2]}' if m.lastindex>1 else '')
     text = re.sub(r'\b(Set|Use) ([a-z_]+=[\w.]+)', r'Say --set \2', text)
     text = re.sub(r"(?<!--set )\b([a-z_]+)='?([\w.]+)'?", dash, re.sub(r'(?<!--set )\b([a-z_]+)=True\b', dash, text))
     return ' '.join(text.split())
@@ -179,7 +179,7 @@ def _show_model(p):
 def _analyse(a):
     "Grey levels, sizes, classes, imbalance, duplicates and leaks of a store"
     from zoofast.science.look import analyse
-    print(analyse(a.store, a.out, exist_ok=a.overwrite))
+    print(analyse(a.store, a.out, overwrite=a.overwrite))
     if a.out: print(f'\nwritten: {a.out}')
 
 # %% ../nbs/41_cli.ipynb #6f2f0135
@@ -207,10 +207,10 @@ def _train(a):
     if not Path(a.store).exists(): raise ZooError(f'{a.store} does not exist.', 'Make it first: zoofast pack IMAGES STORE')
     from zoofast.learner import save_model, train
     warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)       # says how to save in Python
-    learn = train(spec, a.store, out=a.out, device=a.device, exist_ok=a.overwrite)
+    learn = train(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite)
     if learn.stopped:
         _err(f'{learn.stopped}; what {len(learn.history.rows)} whole epochs brought is being saved.')
-        if len(learn.history.rows): _err(f'it is in {save_model(learn, a.out, exist_ok=a.overwrite)}')
+        if len(learn.history.rows): _err(f'it is in {save_model(learn, a.out, overwrite=a.overwrite)}')
         raise KeyboardInterrupt
     _show_model(Path(a.out))
 
@@ -268,7 +268,7 @@ def _ensemble(a):
     from zoofast.outputs import write_csv
     ps = calibrated_preds(e := as_ensemble(a.models))
     w = choose_weights(ps, step=a.step, rule=a.rule) if a.method=='auto' else fit_weights(ps, method=a.method, step=a.step, rule=a.rule)
-    save_ensemble(a.out, e, w, rule=a.rule, exist_ok=a.overwrite)
+    save_ensemble(a.out, e, w, rule=a.rule, overwrite=a.overwrite)
     g = w if w.method=='grid' else fit_weights(ps, method='grid', step=a.step, rule=a.rule)
     write_csv(g.near, Path(a.out)/'near_equal.csv')
     print(w, '', w.spread.round(3).to_string(), '', sep='\n')

@@ -106,11 +106,11 @@ def atomic_write(
 @contextlib.contextmanager
 def atomic_folder(
     path, # the folder to make; missing parents are made
-    exist_ok:bool=False, # replace what is there; otherwise an existing path is refused
+    overwrite:bool=False, # replace what is there; otherwise an existing path is refused
 ): # a temporary folder to fill, renamed to `path` when the block ends well
     "Fill a folder that appears whole, or not at all"
     path = Path(path)
-    if path.exists() and not exist_ok: raise ZooError(f'{path} exists already.', 'Choose another name or delete it first.')
+    if path.exists() and not overwrite: raise ZooError(f'{path} exists already.', 'Choose another name or delete it first.')
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp,old = [path.with_name(f'.{path.name[:200]}.{secrets.token_hex(4)}.{o}') for o in ('tmp', 'old')]
     tmp.mkdir()

@@ -137,7 +137,7 @@ def run_demo(
     "Draw a plankton set, train three members, vote, report"
     where,many,specs = _plan(quick)
     out,n,say,bar = _free_for_demo(out or where),n or many,_Clock(show),None if show else False
-    with atomic_folder(out, exist_ok=True) as d:
+    with atomic_folder(out, overwrite=True) as d:
         say(f'drawing and packing {n:,} images', 'pack')
         store = synth_store(d/'plankton.zoo', n, seed=seed, valid=.15, test=.25, min_count=n//125, balance=.3, progress=bar)
         for k,s in specs.items(): s.save(d/'recipes'/f'{k}.yaml')

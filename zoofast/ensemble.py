@@ -71,18 +71,18 @@ def save_ensemble(
     weights=None,        # None: equal; list, {name: weight} or `Weights`
     rule:str=None,       # 'logits', 'probs' or 'vote'; None: that of `Weights`, else of the members
     tta=None,            # views; None: what the members say
-    exist_ok:bool=False, # replace an ensemble that is there; anything else is never touched
+    overwrite:bool=False, # replace an ensemble that is there; anything else is never touched
 )->Path:
     "Write an ensemble as a folder that holds its members"
     e = as_ensemble(members)
     e = replace(e, weights=e.weights if weights is None else weights, rule=rule or getattr(weights,'rule',e.rule), tta=tta or e.tta)
-    if Path(path).exists() and not (exist_ok and _is_ensemble(path)):
-        raise ZooError(f'{path} exists already.', 'Choose another folder, or pass exist_ok=True to replace an ensemble.')
+    if Path(path).exists() and not (overwrite and _is_ensemble(path)):
+        raise ZooError(f'{path} exists already.', 'Choose another folder, or pass overwrite=True to replace an ensemble.')
     d = dict(format=_format, members={k:k for k in e.members}, weights=dict(zip(e.members, as_weights(e.weights, list(e.members)).tolist())),
              rule=e.rule, tta=e.tta, vocab=e.vocab, versions=versions(), created=datetime.now(timezone.utc).isoformat(timespec='seconds'))
     if isinstance(w := weights,Weights):
         d['fit'] = dict(method=w.method, metric=w.metric, score=w.score, cv=w.cv, spread=w.spread.reset_index().to_dict('records'))
-    with atomic_folder(path, exist_ok=True) as t:
+    with atomic_folder(path, overwrite=True) as t:
         for k,m in e.members.items(): m.save(t/k)
         write_json(d, t/'ensemble.json')
     return Path(path)

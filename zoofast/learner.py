@@ -222,11 +222,11 @@ def train(
     cbs=None, # further callbacks, such as `WandbLog()`
     log=None, # CSV that grows by a line an epoch, to look at while it trains
     show:bool=None, # bars; None: where somebody looks, lines on stderr elsewhere; False: silent
-    exist_ok:bool=False, # replace a model that is at `out`
+    overwrite:bool=False, # replace a model that is at `out`
 )->ZooLearner: # trained; `.stopped` says why not to the end
     "Train one member by its recipe"
     if not isinstance(spec, Spec): spec = get_recipe(spec)
-    if out is not None: check_free(out, exist_ok)
+    if out is not None: check_free(out, overwrite)
     if not isinstance(store, Store): store = Store(store)
     learn = spec_learner(spec, spec_dls(spec, store, device), cbs)
     learn.history.csv,learn.stopped = log,''
@@ -236,5 +236,5 @@ def train(
         learn.stopped = f'interrupted in epoch {len(learn.history.rows)} of {spec.epochs}'
         warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds what was learned: save_model(learn, folder) keeps it.')
         return learn
-    if out is not None: save_model(learn, out, exist_ok=exist_ok)
+    if out is not None: save_model(learn, out, overwrite=overwrite)
     return learn

@@ -158,7 +158,7 @@ def _is_model(path):
 
 def check_free(
     path, # where a member shall go
-    exist_ok:bool=False, # may it replace another member?
+    overwrite:bool=False, # may it replace another member?
 )->Path:
     "Refuse to write over something, or where nothing can be written"
     path = Path(path)
@@ -167,22 +167,22 @@ def check_free(
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as e: raise ZooError(f'{path} cannot be written ({e.strerror}).', 'Choose another folder.') from None
-    if free or exist_ok and _is_model(path): return path
-    if _is_model(path): raise ZooError(f'{path} holds a model already.', 'Choose another folder, or pass exist_ok=True to replace it.')
+    if free or overwrite and _is_model(path): return path
+    if _is_model(path): raise ZooError(f'{path} holds a model already.', 'Choose another folder, or pass overwrite=True to replace it.')
     raise ZooError(f'{path} exists and is no model.', 'Choose another folder.')
 
 # %% ../nbs/19_members.ipynb #46e16e31
 @patch
 def save(self:Member,
     path, # the folder to make
-    exist_ok:bool=False, # replace a member that is there; anything else is never touched
+    overwrite:bool=False, # replace a member that is there; anything else is never touched
     name:str=None, # title of the card; None: the name of the folder
     license:str='', # of the weights, for the card
 )->Path:
     "Write the member as a folder"
-    path,c,valid = check_free(path, exist_ok),dict(self.config),self.valid
+    path,c,valid = check_free(path, overwrite),dict(self.config),self.valid
     c['scores'] = scores(valid) if valid is not None and valid.targs is not None else c['scores']
-    with atomic_folder(path, exist_ok=True) as d:
+    with atomic_folder(path, overwrite=True) as d:
         with atomic_write(d/'model.safetensors', 'wb') as f: f.write(_weights(self.model, _seal(c)))
         c['sha256'] = sha256_file(d/'model.safetensors')
         write_json(c, d/'config.json')

@@ -118,7 +118,8 @@ def store_dls(
 )->StoreDLs:
     "DataLoaders over a packed Store"
     tr,va = (store.rows(o) if isinstance(o, str) else _rows_of(o, store)[1] for o in splits)
-    if (both := np.intersect1d(tr, va)).size: raise ZooError(f'{both.size} images are in both parts, such as row {both[0]}.', 'Train and validate on different images.')
+    if (both := np.intersect1d(tr, va)).size:
+        raise ZooError(f'{both.size} images are in both parts, such as row {both[0]}.', 'Train and validate on different images.')
     names = [o if isinstance(o, str) else n for o,n in zip(splits, ('train','valid'))]
     check_split(store.label[tr], store.label[va], store.vocab, bs, names)
     look = StoreBlock(store, size, **kwargs)

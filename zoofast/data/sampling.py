@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 from fastai.data.core import TfmdDL
 from fastcore.basics import patch, store_attr
-from ..core import ZooError, uniforms
+from ..core import ZooError, few, uniforms
 
 # %% ../../nbs/data/05c_sampling.ipynb #2d3dc7a8
 def class_weights(
@@ -150,15 +150,15 @@ def check_split(
     names=('train','valid'), # what the parts are called
 ):
     "Refuse parts that cannot be trained on, with advice; warn about classes without any image"
-    if len(vocab)<2: raise ZooError(f'There are images of {len(vocab)} classes.', 'A net tells two or more apart: put the images into one folder a class, or give a table with labels.')
+    if len(vocab)<2:
+        raise ZooError(f'There are images of {len(vocab)} classes.',
+                       'A net tells two or more apart: put the images into one folder a class, or give a table with labels.')
     for t,o in zip((train, valid), names):
         if len(t)==0: raise ZooError(f"The split '{o}' is empty.", 'Split the items first: split_items(items, valid=.1).')
         if (t<0).any(): raise ZooError(f"{(t<0).sum()} of {len(t)} images of '{o}' have no label.", 'Label them, or take them out.')
     if bs is None or bs<1: raise ZooError(f'bs={bs} is no batch size.', 'Give a whole number from 1.')
     if bs>len(train): raise ZooError(*_too_big(bs, len(train)))
     n,m = (np.bincount(t, minlength=len(vocab)) for t in (train, valid))
-    only,none = (_few([vocab[i] for i in np.flatnonzero(o)]) for o in ((n==0) & (m>0), (n==0) & (m==0)))
+    only,none = (few([vocab[i] for i in np.flatnonzero(o)], 5) for o in ((n==0) & (m>0), (n==0) & (m==0)))
     if only: raise ZooError(f"No image in '{names[0]}' for what is in '{names[1]}': {only}.", 'Split again with split_items.')
     if none: warnings.warn(f'No image in {names[0]} or {names[1]} of: {none}. The net will not learn them.')
-
-def _few(o): return ', '.join(map(str, o[:5])) + f' and {len(o)-5} more'*(len(o)>5)

@@ -62,14 +62,14 @@ def synth_folder(
     out, # folder to make
     n:int, # images
     seed:int=0, # another seed, other individuals
-    exist_ok:bool=False, # replace the folder
+    overwrite:bool=False, # replace the folder
     show:bool=None, # progress bar; None: where somebody looks
     **kwargs, # classes, min_count, balance: see `synth_items`
 )->Path: # `out`
     "PNG files in class folders, and manifest.csv"
     from PIL import Image
     items = synth_items(n, seed, **kwargs)
-    with atomic_folder(out, exist_ok) as tmp:
+    with atomic_folder(out, overwrite) as tmp:
         for l in items.label.unique(): (tmp/l).mkdir()
         files = items.label+'/'+items.id+'.png'
         for p,f in progress(zip(items.path, files), total=n, desc='draw', show=show): Image.fromarray(read_synth(p)).save(tmp/f)

@@ -227,10 +227,10 @@ class Analysis:
     def _repr_html_(self): return self.summary.to_html(header=False)+self.sizes.to_html()+self.classes.head(10).to_html()
     def save(self,
         out, # folder to make
-        exist_ok=False, # replace an earlier one
+        overwrite=False, # replace an earlier one
     ):
         "Write every table (CSV) and picture (PNG)"
-        with atomic_folder(out, exist_ok=exist_ok) as d:
+        with atomic_folder(out, overwrite=overwrite) as d:
             for k in ('summary','sizes','classes','duplicates','leaks'):
                 with atomic_write(d/f'{k}.csv', newline='') as f: safe_cells(getattr(self, k)).to_csv(f, lineterminator='\n')
             for k,p in self.pictures.items(): p.save(d/f'{k}.png')
@@ -239,7 +239,7 @@ class Analysis:
 def analyse(
     store, # a Store, or the path of one
     out=None, # also write everything into this folder
-    exist_ok=False, # replace an earlier `out`
+    overwrite=False, # replace an earlier `out`
 )->Analysis:
     "Grey levels, sizes, classes, imbalance, duplicates and leaks of a store, as tables and pictures"
     if not isinstance(store, Store): store = Store(store)
@@ -250,5 +250,5 @@ def analyse(
     pics = dict(sizes=plot_sizes(store))
     if named: pics |= dict(classes=plot_classes(cls.images), page=show_class_page(store, classes=cls.index[:150]))
     res = Analysis(d.to_frame(), size_table(store), cls, dup, leak, pics)
-    if out is not None: res.save(out, exist_ok)
+    if out is not None: res.save(out, overwrite)
     return res

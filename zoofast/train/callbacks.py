@@ -14,14 +14,6 @@ from fastai.callback.core import Callback,CancelFitException
 from ..core import ZooError, atomic_write, need, refuse_unknown
 from ..data.sampling import class_weights, drawn_prior
 
-# %% ../../nbs/train/02_callbacks.ipynb #12f2a9c4
-class _TrainError(ZooError):
-    "A `ZooError` whose line survives fastai's rewriting"
-    def __init__(self, what, fix=''):
-        super().__init__(what, fix)
-        self.line = super().__str__()
-    def __str__(self): return self.line
-
 # %% ../../nbs/train/02_callbacks.ipynb #2861b4de
 def _epoch_row(
     learn, # a Learner at `after_epoch`, once its `Recorder` (order 50) has run
@@ -83,7 +75,7 @@ class StopOnNaN(Callback):
         row = _epoch_row(self.learn)
         if row and not math.isfinite(row['valid_loss']): self._stop(f"The validation loss is {row['valid_loss']} after epoch {self.epoch}.")
     def _stop(self, what):
-        self.trouble = _TrainError(what, 'Lower lr (see lr_find), clip the gradient (clip 1), or look at these items.')
+        self.trouble = ZooError(what, 'Lower lr (see lr_find), clip the gradient (clip 1), or look at these items.')
         raise CancelFitException()
     def _who(self):
         for t in (*self.xb, self.pred):
@@ -105,8 +97,7 @@ class KeepBest(Callback):
         monitor:str='macro_f1', # a column of the history; one with 'loss' in its name is minimised, others maximised
     ): self.monitor,self.best,self.best_epoch,self.state = monitor,None,None,None
     def before_fit(self):
-        try: refuse_unknown(self.monitor, list(self.recorder.metric_names)[1:-1], 'value to monitor')
-        except ZooError as e: raise _TrainError(e.what, e.fix) from None
+        refuse_unknown(self.monitor, list(self.recorder.metric_names)[1:-1], 'value to monitor')
     def before_train(self):
         self.run = not hasattr(self.learn, 'lr_finder')
         if self.run and self.train_iter==0: self.best = self.best_epoch = self.state = None
@@ -137,7 +128,7 @@ class ProgressiveSize(Callback):
         sizes:dict, # {first epoch: size in px}, epochs counted from 0; validation keeps its own
     ): self.sizes,self.old = sizes,None
     def before_fit(self):
-        if not hasattr(self.dls.train, 'size'): raise _TrainError('These DataLoaders have no size to change.', 'Use store_dls.')
+        if not hasattr(self.dls.train, 'size'): raise ZooError('These DataLoaders have no size to change.', 'Use store_dls.')
     def before_train(self):
         if self.old is None: self.old = self.dls.train.size
         self.dls.train.size = _in_force(self.sizes, self.epoch, self.old)
