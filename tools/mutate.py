@@ -9,9 +9,9 @@
 
 Each room has to prove itself: only the notebook's own cells are run, with synthetic data. A mutant that cannot change what anyone sees is equivalent;
 those are listed, each with its reason, in tools/equivalent.tsv. Text, f-strings, messages of errors and the looks of plots are not spoiled.
-Each mutant runs in a child of a process that has the imports behind it, so most take seconds.
+Each mutant runs in a child of a process that has the imports behind it, so most take seconds. Linux only.
 """
-import argparse, ast, csv, json, os, random, re, shutil, signal, sys, tempfile, time, tomllib
+import argparse, ast, csv, ctypes, json, os, random, re, shutil, signal, sys, tempfile, time, tomllib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +172,8 @@ class Child:
         if self.pid: return
         rc = 1
         try:
-            os.setsid(); signal.signal(signal.SIGINT, signal.default_int_handler)   # ignored where the shell started us with &
+            os.setsid(); ctypes.CDLL(None).prctl(1, signal.SIGKILL)                  # ends with its parent, however that ends
+            signal.signal(signal.SIGINT, signal.default_int_handler)   # ignored where the shell started us with &
             log = os.open(self.tmp+'/log', os.O_CREAT|os.O_WRONLY)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0); os.dup2(log, 1); os.dup2(log, 2)
             os.environ.update(TMPDIR=self.tmp, IN_TEST='1'); tempfile.tempdir = self.tmp
@@ -248,4 +249,5 @@ if __name__=='__main__':
     p.add_argument('--list', action='store_true'); p.add_argument('--only', default='', help='mutants whose id starts like this'); p.add_argument('--out', help='a JSON file')
     for k,v in dict(ZOOFAST_PROGRESS='0', OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', MPLBACKEND='Agg', WANDB_MODE='offline', WANDB_SILENT='true').items(): os.environ[k] = v
     os.environ.pop('ZOOFAST_DATA', None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(p.parse_args()))
