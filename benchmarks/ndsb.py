@@ -70,7 +70,7 @@ with atomic_write(out/'scores.csv') as f: scores.to_csv(f, index=False)
 final = table['ensemble, equal weights' if len(names)>1 else names[0],args.tta]
 final.save(out/'preds.parquet')
 plot_curves({n:out/'models'/n/'history.csv' for n in names}).save(out/'curves.png')
-plot_confusion(final, groups='prefix').save(out/'confusion.png')
+plot_confusion(final, groups={c:c.split('_')[0] for c in final.vocab}).save(out/'confusion.png')
 show_errors(store, final).save(out/'errors.png')
 with atomic_write(out/'confusions.csv') as f: top_confusions(final).to_csv(f, index=False)
 result = dict(machine=machine(), versions=versions(), data=dict(images=len(store), classes=len(store.vocab), held_out=len(rows), seed=42),
