@@ -74,12 +74,12 @@ class StoreDLs(DataLoaders):
 def _rows_of(items, store):
     "(store, row numbers) of anything that holds images"
     if hasattr(items, 'pixels'): return items,np.arange(len(items))
-    a = None if isinstance(items, (str, pd.DataFrame)) or hasattr(items, '__fspath__') else np.asarray(items)
-    if a is not None and a.dtype==bool:
+    a = np.asarray(items)
+    if a.dtype==bool:
         if len(a)!=len(store): raise ZooError(f'The mask has {len(a)} entries, the store {len(store)} rows.')
         a = np.flatnonzero(a)
-    if a is not None and a.size==0: raise ZooError('There are no images.', 'Give row numbers, a Store, a folder or paths.')
-    if a is None or a.dtype.kind not in 'iu':
+    if a.size==0: raise ZooError('There are no images.', 'Give row numbers, a Store, a folder or paths.')
+    if a.dtype.kind not in 'iu':
         new = to_store(items, channels=store.channels)
         return new,np.arange(len(new))
     out = a[(a<0) | (a>=len(store))]
