@@ -63,7 +63,7 @@ def zoofast_arm(items, store, nets, size, files):
     from zoofast.members import Member
     view = dict(size=size, fit='pad', fill=None, mean=store.mean, std=store.std, channels=1, meta=False)
     cfg = dict(vocab=store.vocab, view=view, tta='d4', temperature=1., tau=0., rule='logits')
-    members = [Member(o, dict(cfg, arch=f'net{k}')) for k,o in enumerate(nets)]
+    members = [Member(o, dict(prior=None, **cfg, arch=f'net{k}')) for k,o in enumerate(nets)]
     def make(rows):
         what = dict(images=items.path.iloc[rows].tolist()) if files else dict(images=store, rows=rows)
         return lambda: predict(models=members, tta='d4', progress=False, **what).probs
