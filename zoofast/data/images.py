@@ -32,7 +32,8 @@ def to_uint8(
     if 'transparency' in im.info or im.mode in ('LA', 'PA', 'RGBA', 'RGBa'):
         im = Image.alpha_composite(Image.new('RGBA', im.size, 'white'), im.convert('RGBA'))
     if im.mode not in ('1', 'L', 'RGB'): im = im.convert('RGB')
-    return np.array(im.convert('L' if channels==1 else 'RGB'))
+    mode = 'L' if channels==1 else 'RGB'
+    return np.array(im if im.mode==mode else im.convert(mode))
 
 # %% ../../nbs/data/02a_images.ipynb #74e5fa8c
 _FORMATS = ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF', 'WEBP')
@@ -104,4 +105,4 @@ def pixel_hash(
     "blake2b-128 of shape and pixels: equal for equal images only"
     return hashlib.blake2b(struct.pack('<III', *p.shape)+p.tobytes(), digest_size=16).digest()
 
-def histogram(p): return np.stack([np.bincount(o.ravel(), minlength=256) for o in p])
+def histogram(p): return np.array([Image.fromarray(o.reshape(1, -1)).histogram() for o in p])
