@@ -19,14 +19,23 @@ def workers():
     "Processes of the loaders that read files: as many as threads, at least 2"
     return max(2, int(os.environ['OMP_NUM_THREADS']))
 
+SIMD = 'avx2', 'avx512f', 'avx512_bf16', 'amx_bf16'        # what decides the speed of kernels and of half precision
+
 def machine():
-    cpu = next((o.split(':')[1].strip() for o in open('/proc/cpuinfo') if o.startswith('model name')), platform.processor())
+    info = [o.split(':', 1) for o in open('/proc/cpuinfo') if ':' in o]
+    cpu,flags = (next((v.strip() for k,v in info if k.strip()==o), '') for o in ('model name', 'flags'))
     ram = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/2**30
-    return dict(cpu=cpu, cores=len(os.sched_getaffinity(0)), ram_gib=round(ram, 1), load_before=LOAD)
+    m = dict(cpu=cpu or platform.processor(), simd=[o for o in SIMD if o in flags.split()], cores=len(os.sched_getaffinity(0)), ram_gib=round(ram, 1), load_before=LOAD)
+    cuda = getattr(sys.modules.get('torch'), 'cuda', None)
+    return m | dict(gpu=cuda.get_device_name()) if cuda and cuda.is_available() else m
 
 def versions():
-    from importlib.metadata import version
-    return zoo_versions() | {o:version(o) for o in ('torchvision', 'numba', 'pillow', 'pandas')}
+    from importlib.metadata import PackageNotFoundError, version
+    def v(o):
+        try: return version(o)
+        except PackageNotFoundError: pass
+    more = {o:v(o) for o in ('torchvision', 'numba', 'pillow', 'pandas', 'triton', 'webdataset', 'ffcv')}
+    return zoo_versions() | {k:o for k,o in more.items() if o}
 
 def cpu_self():
     "User and system time of this process"
@@ -90,15 +99,18 @@ def files_and_store(data, n, valid=.1, seed=42):
     assert list(store.ids)==list(items.id), f'{out} holds other images: delete it'
     return items, store
 
-def fastai_dls(files, labels, vocab, size, mean, std, aug, valid=False):
-    "fastai's own way: PIL grey, resize and pad in workers, affine batch transforms; the files are the train part, or the valid part"
+def fastai_block(vocab, get_y, splitter, size, mean, std, aug):
+    "fastai's own way: PIL grey, resize and pad in workers, affine batch transforms"
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, Normalize, PILImageBW, Resize, ResizeMethod, aug_transforms
-    y = dict(zip(files, labels))
     pose = dict(flip_vert=True, max_rotate=ROT, min_zoom=1/ZOOM, max_zoom=ZOOM, max_lighting=0, max_warp=0, pad_mode='border')
-    tfms = aug_transforms(**pose) if aug else []
+    return DataBlock((ImageBlock(PILImageBW), CategoryBlock(vocab=vocab)), get_y=get_y, splitter=splitter,
+        item_tfms=Resize(size, ResizeMethod.Pad, pad_mode='border'),
+        batch_tfms=[*(aug_transforms(**pose) if aug else []), Normalize.from_stats(mean, std, cuda=False)])
+
+def fastai_dls(files, labels, vocab, size, mean, std, aug, valid=False):
+    "DataLoaders of `fastai_block`; the files are the train part, or the valid part"
     def split(o): return ([0], [*range(1, len(o))]) if valid else ([*range(1, len(o))], [0])
-    block = DataBlock((ImageBlock(PILImageBW), CategoryBlock(vocab=vocab)), get_y=y.get, splitter=split,
-        item_tfms=Resize(size, ResizeMethod.Pad, pad_mode='border'), batch_tfms=[*tfms, Normalize.from_stats(mean, std, cuda=False)])
+    block = fastai_block(vocab, dict(zip(files, labels)).get, split, size, mean, std, aug)
     return block.dataloaders([files[0], *files], bs=BS, num_workers=workers(), device='cpu')
 
 def table(rows, cols):
@@ -110,10 +122,10 @@ def table(rows, cols):
     wide = [max(len(r[k]) for r in cells) for k in range(len(cols))]
     return '\n'.join('  '.join(o.ljust(w) if k==0 else o.rjust(w) for k,(o,w) in enumerate(zip(r, wide))) for r in cells)
 
-def report(a, rows, cols, **extra):
-    "Print the table; write machine, versions, rows and settings as JSON; `a` are the arguments of the command line"
+def report(a, rows, cols, show=True, **extra):
+    "Print the table; write machine, versions, rows and settings as JSON; `a` are the arguments of the command line; `show=False` only writes, for runs that may be interrupted"
     assert all(set(KEYS) <= set(o) for o in rows)
-    print(table(rows, cols))
-    settings = {k:v for k,v in vars(a).items() if k not in ('json', 'store') and v is not None}
+    if show: print(table(rows, cols))
+    settings = {k:v for k,v in vars(a).items() if k not in ('json', 'store', 'plot') and v is not None}
     if getattr(a, 'data', None): settings['data'] = Path(a.data).name
     if a.json: write_json(dict(machine=machine(), versions=versions(), rows=rows, settings=settings|extra), a.json)
