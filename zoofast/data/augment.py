@@ -6,8 +6,8 @@
 __all__ = ['AUGMENTS', 'Affine', 'as_affine', 'Photo', 'as_photo']
 
 # %% ../../nbs/data/05a_augment.ipynb #0948779f
-import math
 from dataclasses import dataclass
+from functools import lru_cache
 import numpy as np
 from fastcore.basics import patch
 from ..core import ZooError, refuse_unknown, uniforms
@@ -88,22 +88,28 @@ def _jitter(x, b, c, mu, sd):
     return (x*(b*c)+((mu*c+m*(1-c))*b-mu)/sd).clamp_(min=-mu/sd, max=(1-mu)/sd)
 
 # %% ../../nbs/data/05a_augment.ipynb #ea77c853
-def _blur(x, rows, sigma):
-    "3x3 Gaussian blur of some rows, edges repeated"
-    import torch, torch.nn.functional as F
-    for k in rows:
-        e = math.exp(-.5/sigma[k]**2)
-        g = torch.tensor([e,1,e], dtype=x.dtype, device=x.device)/(1+2*e)
-        x[k] = F.conv2d(F.pad(x[k][:,None], (1,1,1,1), mode='replicate'), (g[:,None]*g)[None,None])[:,0]
+def _blur(x, e):
+    "3x3 Gaussian blur, edges repeated; `e` (B,1,1,1) is the weight of a neighbour before they are made to sum to one"
+    import torch.nn.functional as F
+    m,a = 1/(1+2*e),e/(1+2*e)
+    y = F.pad(x, (1,1,1,1), mode='replicate')
+    y = m*y[...,1:-1]+a*(y[...,:-2]+y[...,2:])
+    return m*y[...,1:-1,:]+a*(y[...,:-2,:]+y[...,2:,:])
 
 # %% ../../nbs/data/05a_augment.ipynb #4d9bf083
-def _erase(x, u, area, value):
-    "One box of `area` share and side ratio .3 to 3.3"
-    H,W = x.shape[-2:]
-    a,r = H*W*(area[0]+u[0]*(area[1]-area[0])),3.3**(2*u[1]-1)
-    h,w = min(max(round((a*r)**.5), 1), H),min(max(round((a/r)**.5), 1), W)
-    i,j = int(u[2]*(H-h+1)),int(u[3]*(W-w+1))
-    x[:,i:i+h,j:j+w] = value
+def _boxes(u, area, H, W):
+    "Boxes (n,4), rows i0:i1 and columns j0:j1, of `area` share and side ratio .3 to 3.3"
+    a,r = H*W*(area[0]+u[:,0]*(area[1]-area[0])),3.3**(2*u[:,1]-1)
+    h,w = np.rint((a*r)**.5).clip(1, H),np.rint((a/r)**.5).clip(1, W)
+    i,j = np.floor(u[:,2]*(H-h+1)),np.floor(u[:,3]*(W-w+1))
+    return np.stack([i, i+h, j, j+w], 1)
+
+def _erase(x, box, value):
+    "Boxes (B,4,1,1,1) filled with `value`"
+    import torch
+    Y,X = torch.arange(x.shape[-2], device=x.device)[:,None],torch.arange(x.shape[-1], device=x.device)
+    i0,i1,j0,j1 = box.unbind(1)
+    return torch.where(((Y>=i0)&(Y<i1))&((X>=j0)&(X<j1)), value, x)
 
 # %% ../../nbs/data/05a_augment.ipynb #d69d74cf
 @dataclass(frozen=True)
@@ -124,6 +130,20 @@ def as_photo(
     return photo if isinstance(photo, Photo) else _made(Photo, photo or {}, 'photo')
 
 # %% ../../nbs/data/05a_augment.ipynb #d009abb1
+def _some(x, on, f, *args):
+    "Replace the images that are `on` by `f` of them; `args` have one row an image. Nothing waits for the device"
+    from zoofast.data.resample_gpu import to_device
+    if len(k := np.flatnonzero(on))==0: return
+    args = [to_device(a[k].astype(np.float32), x.device).to(x.dtype)[...,None,None,None] for a in args]
+    i = to_device(k, x.device)
+    x[i] = f(x[i], *args)
+
+# %% ../../nbs/data/05a_augment.ipynb #383ac084
+@lru_cache(64)
+def _stats(mean, std, dtype, device):
+    from zoofast.data.resample_gpu import to_device
+    return [to_device(np.array(o, np.float32), device).to(dtype).view(1,-1,1,1) for o in (mean, std)]
+
 @patch
 def apply(self:Photo,
     x, # (B,C,H,W) torch tensor, normalised; changed in place
@@ -134,13 +154,11 @@ def apply(self:Photo,
     items:np.ndarray, # (B,) item numbers
 ): # the same tensor
     "Jitter, blur and erase with counter-based draws"
-    import torch
+    if not (self.brightness or self.contrast or self.blur or self.erase): return x
     u = uniforms(seed+0x5EED, epoch, items, 10)
-    mu,sd = (torch.tensor(v, dtype=x.dtype, device=x.device).view(1,-1,1,1) for v in (mean, std))
-    if self.brightness or self.contrast:
-        on = np.flatnonzero(u[:,0]<self.p)
-        f = torch.as_tensor(1+(2*u[on,1:3]-1)*[self.brightness,self.contrast], dtype=x.dtype, device=x.device)
-        x[on] = _jitter(x[on], *f.T[...,None,None,None], mu, sd)
-    _blur(x, np.flatnonzero(u[:,3]<self.blur), .1+.9*u[:,4])
-    for k in np.flatnonzero(u[:,5]<self.erase): _erase(x[k], u[k,6:], self.area, ((self.value-mu)/sd)[0])
+    mu,sd = _stats(tuple(map(float, mean)), tuple(map(float, std)), x.dtype, x.device)
+    f = 1+(2*u[:,1:3]-1)*[self.brightness,self.contrast]
+    if self.brightness or self.contrast: _some(x, u[:,0]<self.p, lambda v,b,c: _jitter(v, b, c, mu, sd), *f.T)
+    _some(x, u[:,3]<self.blur, _blur, np.exp(-.5/(.1+.9*u[:,4])**2))
+    _some(x, u[:,5]<self.erase, lambda v,b: _erase(v, b, ((self.value-mu)/sd)[0]), _boxes(u[:,6:], self.area, *x.shape[-2:]))
     return x

@@ -16,9 +16,10 @@ from fastai.torch_core import TensorBase, TensorCategory, TensorImage, TensorIma
 from fastai.vision.core import PILImage, PILImageBW
 from fastcore.basics import patch, store_attr
 from ..core import ZooError, refuse_unknown
-from .augment import as_affine, as_photo
+from .augment import Photo, as_affine, as_photo
 from .fits import matrices
-from .resample import sample
+from .resample_gpu import to_device
+from .resident import draw_batch
 from .sampling import SampledDL, repeats
 
 # %% ../../nbs/data/05d_batches.ipynb #9f6fef60
@@ -64,13 +65,15 @@ class Unnormalize(DisplayedTransform):
 # %% ../../nbs/data/05d_batches.ipynb #79bd080d
 class StoreDL(SampledDL):
     "A fastai dataloader over rows of a Store"
-    _own = SampledDL._own + ['store', 'size', 'fit', 'aug', 'photo', 'mean', 'std', 'fill', 'meta']
+    _own = SampledDL._own + ['store', 'size', 'fit', 'aug', 'photo', 'mean', 'std', 'fill', 'meta', 'dtype', 'ahead']
     def __init__(self,
         dataset, # `Datasets` whose items are rows of `store`
         *, store, size:int, fit:str, aug, photo, mean:list, std:list, fill, meta:bool, # see `StoreBlock`
+        dtype=torch.float32, # of the images
+        ahead:int=None, # batches drawn in advance by a second thread; 0: none; None: `_ahead`
         **kwargs, # for `SampledDL`
     ):
-        store_attr('store,size,fit,mean,std,fill,meta')
+        store_attr('store,size,fit,mean,std,fill,meta,dtype,ahead')
         self.aug,self.photo = as_affine(aug),as_photo(photo)
         super().__init__(dataset, **{**kwargs, 'num_workers':0})
         if dataset.n_inp!=1+meta: raise ZooError('The blocks and `meta` disagree.', 'For meta=True put a SizeBlock behind the StoreBlock.')
@@ -86,14 +89,9 @@ class StoreDL(SampledDL):
     def sample(self): return np.fromiter(islice(self._DataLoader__idxs, self.n), np.int64)   # fastai's `show_batch(unique=True)` has no end
 
 # %% ../../nbs/data/05d_batches.ipynb #e454cdd0
-@patch(as_prop=True)
-def _on_gpu(self:StoreDL): return self.device is not None and self.device.type=='cuda'
-
 @patch
-def _pixels(self:StoreDL, rows, M):
-    x = torch.empty(len(rows), self.store.channels, self.size, self.size, pin_memory=self._on_gpu)
-    sample(self.store, rows, M, self.size, self.mean, self.std, self.fill, out=x.numpy())
-    return x.to(self.device, non_blocking=True)
+def _pixels(self:StoreDL, rows, M, dtype=None):
+    return draw_batch(self.store, rows, M, self.size, self.mean, self.std, self.fill, self.device or 'cpu', dtype)
 
 # %% ../../nbs/data/05d_batches.ipynb #26a42205
 @patch
@@ -110,16 +108,18 @@ def draw(self:StoreDL,
     pos:np.ndarray, # (B,) positions in the dataset
     keys:np.ndarray=None, # (B,) what the random views depend on; None: the rows
     epoch:int=0,
-)->tuple: # images (B,C,S,S) float32, size metadata (B,4) if `meta`, classes (B,) if labelled
+)->tuple: # images (B,C,S,S), size metadata (B,4) if `meta`, classes (B,) if labelled
     "One batch"
     rows = self.rows[pos]
     keys = rows if keys is None else keys
     h,w = self.store.height[rows],self.store.width[rows]
-    x = self._pixels(rows, self.aug.matrices(h, w, self.size, self.fit, self.seed, epoch, keys) if self.augmented else matrices(h, w, self.size, self.fit))
-    if self.augmented: x = self.photo.apply(x, self.mean, self.std, self.seed, epoch, keys)
+    if self.augmented:
+        M = self.aug.matrices(h, w, self.size, self.fit, self.seed, epoch, keys)
+        x = self.photo.apply(self._pixels(rows, M, self.dtype if self.photo==Photo() else None), self.mean, self.std, self.seed, epoch, keys).to(self.dtype)
+    else: x = self._pixels(rows, matrices(h, w, self.size, self.fit), self.dtype)
     b = [(TensorGrey if self.store.channels==1 else TensorImage)(x)]
-    if self.meta: b.append(TensorBase(torch.from_numpy(size_meta(h, w))))
-    if self.labelled: b.append(TensorCategory(torch.from_numpy(self.targs[pos])))
+    if self.meta: b.append(TensorBase(to_device(size_meta(h, w), x.device)))
+    if self.labelled: b.append(TensorCategory(to_device(self.targs[pos], x.device)))
     return tuple(b)
 
 # %% ../../nbs/data/05d_batches.ipynb #5082d329
@@ -133,21 +133,29 @@ def view(self:StoreDL)->dict:
     return dict(size=self.size, fit=self.fit, fill=self.fill, **norm, meta=self.meta)
 
 # %% ../../nbs/data/05d_batches.ipynb #b4c4f800
-def _lookahead(f, args):
-    "`starmap` that works on the next one while the last is in use"
-    with ThreadPoolExecutor(1) as pool:
-        jobs = deque()
-        for a in args:
-            jobs.append(pool.submit(f, *a))
-            if len(jobs)>1: yield jobs.popleft().result()
-        while jobs: yield jobs.popleft().result()
+_ahead = dict(cpu=0, gpu=1)   # batches drawn in advance
 
+def _lookahead(f, args, n):
+    "`starmap` whose next `n` results are made by a second thread while the last is in use"
+    if n<1: yield from starmap(f, args); return
+    with ThreadPoolExecutor(1, 'zoofast-ahead') as pool:
+        jobs = deque()
+        try:
+            for a in args:
+                jobs.append(pool.submit(f, *a))
+                if len(jobs)>n: yield jobs.popleft().result()
+            while jobs: yield jobs.popleft().result()
+        finally:
+            for j in jobs: j.cancel()
+
+# %% ../../nbs/data/05d_batches.ipynb #8a84a37b
 @patch
 def create_batches(self:StoreDL, samps):
     epoch,keys = self.epoch,self.rows[samps] + (repeats(samps)<<40)
     starts = range(0, len(samps)-(self.bs-1)*self.drop_last, self.bs)
     args = ((samps[i:i+self.bs], keys[i:i+self.bs], epoch) for i in starts)
-    yield from (_lookahead if self._on_gpu else starmap)(self.draw, args)
+    there = 'cpu' if self.device is None or self.device.type=='cpu' else 'gpu'
+    yield from _lookahead(self.draw, args, _ahead[there] if self.ahead is None else self.ahead)
 
 # %% ../../nbs/data/05d_batches.ipynb #72bb0252
 class _Again(Category):

@@ -11,6 +11,7 @@ from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, Datasets, TfmdLists
 from fastai.data.transforms import ColReader, Normalize
 from fastai.torch_basics import Pipeline
+from fastai.torch_core import default_device
 from fastai.vision.augment import Resize
 from fastai.vision.core import PILImage, PILImageBW, imagenet_stats
 from fastai.vision.data import ImageBlock
@@ -19,6 +20,7 @@ from fastcore.meta import delegates
 from ..core import ZooError, refuse_unknown
 from .batches import StoreDL, StoreImage, StoreLabel, StoreSize, Unnormalize
 from .items import as_items, class_order
+from .resident import place
 from .sampling import SampledDL, check_split
 from .store import to_store
 
@@ -114,6 +116,7 @@ def store_dls(
     splits=('train','valid'), # names of splits, or two arrays of rows or masks
     eval_size:int=None, # side of evaluation images, when another
     device=None, # None: a GPU if there is one
+    resident:bool=None, # on a GPU, all pixels there (True), or streamed batch by batch; None: resident if they fit well
     **kwargs, # how images are drawn: see `StoreBlock`
 )->StoreDLs:
     "DataLoaders over a packed Store"
@@ -122,6 +125,7 @@ def store_dls(
         raise ZooError(f'{both.size} images are in both parts, such as row {both[0]}.', 'Train and validate on different images.')
     names = [o if isinstance(o, str) else n for o,n in zip(splits, ('train','valid'))]
     check_split(store.label[tr], store.label[va], store.vocab, bs, names)
+    store = place(store, device or default_device(), resident)
     look = StoreBlock(store, size, **kwargs)
     meta = look.dls_kwargs['meta']
     blocks = [look] + [SizeBlock(store)]*meta + [CategoryBlock(vocab=store.vocab, sort=False)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from ..core import ZooError, refuse_unknown
 from .fits import matrices, poses
-from .resample import sample
+from .resident import draw_batch, on_device
 
 # %% ../../nbs/data/05b_views.ipynb #29db07e7
 @dataclass(frozen=True)
@@ -102,18 +102,22 @@ def draw_views(
     mean:list=None, # per channel, 0..1; None: grey levels 0..1 as they are
     std:list=None,
     fill:float=None, # grey level outside the image; None: border median
-    device=None, # move each view there
-): # iterator of (View, float32 tensor (B,C,size,size))
+    device=None, # where they are drawn; None: the CPU
+    dtype=None, # of the views; None: float32
+): # iterator of (View, tensor (B,C,size,size)); channels-last on a GPU
     "The views of a batch, one at a time; the plain view is sampled once and turned, mirrored or jittered"
     import torch
     mean,std = mean or [0.]*store.channels,std or [1.]*store.channels
-    h,w,base = store.height[rows],store.width[rows],None
-    def get(M): return torch.from_numpy(sample(store, rows, M, size, mean, std, fill)).to(device or 'cpu')
-    for v in view_set(views):
+    h,w,base,dev = store.height[rows],store.width[rows],None,torch.device(device or 'cpu')
+    form = torch.contiguous_format if dev.type=='cpu' else torch.channels_last
+    if dev.type!='cpu': store,rows = on_device(store, rows, dev)
+    def get(M): return draw_batch(store, rows, M, size, mean, std, fill, dev, None if any(v.photo for v in views) else dtype)
+    views = view_set(views)
+    for v in views:
         if v.pose is not None:
             sx,sy,rot,shear,hf,zoom,stretch = v.pose
             x = get(matrices(h, w, size, fit, poses(rot, shear, zoom, stretch, hf), (sx,sy), 'source'))
         else:
             if base is None: base = get(matrices(h, w, size, fit))
             x = _turn(base, v)
-        yield v,_photo(x, v.photo, mean, std).contiguous()
+        yield v,_photo(x, v.photo, mean, std).to(dtype or x.dtype).contiguous(memory_format=form)
