@@ -6,20 +6,21 @@
 __all__ = ['Ensemble', 'as_ensemble', 'save_ensemble', 'load_ensemble', 'calibrated_preds', 'predict']
 
 # %% ../nbs/23_ensemble.ipynb #9a7a04c5
-import numpy as np, sys
+import errno, numpy as np, pandas as pd, sys
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from fastai.torch_core import default_device
 from .core import ZooError, atomic_folder, inside, read_json, refuse_unknown, versions, write_json
-from .preds import Preds
-from .data.store import Store, to_store
+from .preds import Preds, write_preds
+from .data.stream import as_stream
 from .calibrate import adjust, apply_temperature
 from .committee import RULES, as_weights, combine, unique_names
 from .weights import Weights, choose_weights
 from .members import DECISION, check_vocab
 from .learner import as_member
-from .tta import predict_members, view_names
+from .tta import _parts, view_names
 
 # %% ../nbs/23_ensemble.ipynb #8a17aeff
 @dataclass
@@ -119,19 +120,6 @@ def calibrated_preds(
     return {k:_decide(m, m.valid) for k,m in e.members.items()}
 
 # %% ../nbs/23_ensemble.ipynb #b4be4775
-def _with_errors(
-    preds, # of the readable images, in order
-    bad,   # table of the others: id, reason, row (the place among all)
-):
-    if not len(bad): return preds
-    n = len(preds)+len(bad)
-    ids, z, t = np.empty(n,object), np.full((n,len(preds.vocab)),np.nan,np.float32), np.full(n,-1)
-    at = np.setdiff1d(np.arange(n), bad.row)
-    ids[at], z[at], ids[bad.row] = preds.ids, preds.logits, bad.id
-    if preds.targs is not None: t[at] = preds.targs
-    return replace(preds, ids=ids, logits=z, targs=None if preds.targs is None else t, errors={**preds.errors, **dict(zip(bad.id,bad.reason))})
-
-# %% ../nbs/23_ensemble.ipynb #adef5f8a
 def _weights_of(e, weights, progress):
     if weights is None: return e.weights
     if not isinstance(weights,str): return weights
@@ -140,11 +128,33 @@ def _weights_of(e, weights, progress):
     if progress is not False: print(f"{w!r}; cross-validated: {', '.join(f'{k} {v:.4f}' for k,v in w.cv.items())}", file=sys.stderr)
     return w
 
-def _store_of(images, members, rows, progress):
-    if rows is not None and not isinstance(images,Store): raise ZooError('`rows` are rows of a Store.', 'Open it: `Store(path)`, or leave `rows` out.')
+def _channels(members):
     kinds = {m.view['channels'] for m in members.values()}
     if len(kinds)>1: raise ZooError('Some members see grey images, others colour.', 'Predict with each kind alone and `combine` the results.')
-    return to_store(images, channels=kinds.pop(), progress=progress)
+    return kinds.pop()
+
+def _vote(members, share, rule, parts, meta):
+    "Preds of the ensemble, part by part"
+    for ps in parts:
+        p = combine({k:_decide(m,o) for (k,m),o in zip(members.items(),ps)}, {k:share[k] for k in members}, rule)
+        yield replace(p, meta=dict(p.meta, **meta))
+
+# %% ../nbs/23_ensemble.ipynb #adef5f8a
+_part = 1<<14 # images that are put to the vote and written together
+
+def _check_out(out, overwrite):
+    if (p := Path(out)).suffix.lower() not in ('.parquet','.csv'): raise ZooError(f'{p} must end in .parquet or .csv.', 'Parquet is smaller and faster, CSV opens anywhere.')
+    if p.exists() and not overwrite: raise ZooError(f'{p} exists already.', 'Choose another name, or say overwrite=True.')
+    return p
+
+def _write(parts, stream, out):
+    "Predictions to a file, whole or not at all"
+    if (twice := pd.Index(stream.ids).duplicated()).any(): raise ZooError(f"Id '{stream.ids[twice.argmax()]}' occurs twice.", 'Make them unique.')
+    try: write_preds(parts, len(stream), out)
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', None)): raise
+        raise ZooError(f'The disk is full: {out} was not written.', 'Make room and predict again.') from None
+    return out
 
 # %% ../nbs/23_ensemble.ipynb #9ebdfb34
 def predict(
@@ -153,21 +163,23 @@ def predict(
     weights=None,         # None: those of the ensemble, else equal; 'auto': fitted on the members' validation predictions; list, {name: weight} or `Weights`
     tta=None,             # None: what the models say, else 'd4'; 'none', 'd4', 's0', 'halton:70', list of tokens
     rule:str=None,        # None: that of `Weights`, else what the models say, else 'logits'; 'probs', 'vote'
-    bs:int=64,            # images in one call of a net
+    bs:int=None,          # images in one call of a net; None: as fits the device
     device=None,          # 'cpu', 'cuda'; None: the GPU if there is one; Members stay where they are
     progress:bool=None,   # bars; None: where one can be seen; False: silent
     rows=None,            # of a Store: only these
     average:str='logits', # over views: 'logits' or 'probs'
-    amp=None,             # None: full precision; 'bf16'; 'auto': bf16 on a GPU
-)->Preds: # a row for each image, in the order given; unreadable ones with the reason
+    amp=None,             # 'float32'; 'bf16'; 'auto': bf16 where it is faster and agrees; None: 'auto' on a GPU, else float32
+    out=None,             # a .parquet or .csv file: scores go there as they come, memory does not grow with the images
+    overwrite:bool=False, # replace `out`
+)->Preds: # a row for each image, in the order given; unreadable ones with the reason; or the Path of `out`, see `Preds.load`
     "Scores of images by one or several models"
+    if out is not None: out = _check_out(out, overwrite)
     e = as_ensemble(models, device)
     e = replace(e, rule=rule or getattr(weights,'rule',e.rule), tta=tta or e.tta)
     w = _weights_of(e, weights, progress)
     share = dict(zip(e.members, as_weights(w, list(e.members)).tolist()))
     ms = {k:m for k,m in e.members.items() if share[k]>0}
-    store = _store_of(images, ms, rows, progress)
-    ps = predict_members(ms.values(), store, rows, e.tta, bs, average, amp, progress)
-    p = combine({k:_decide(m,o) for (k,m),o in zip(ms.items(),ps)}, {k:share[k] for k in ms}, e.rule)
-    meta = dict(p.meta, weights=share, tta=e.tta, average=average, **({'chosen':w.method, 'cv':w.cv} if isinstance(w,Weights) else {}))
-    return _with_errors(replace(p, meta=meta), store.bad if rows is None else [])
+    stream = as_stream(images, _channels(ms), rows)
+    meta = dict(weights=share, tta=e.tta, average=average, **({'chosen':w.method, 'cv':w.cv} if isinstance(w,Weights) else {}))
+    parts = _parts(list(ms.values()), stream, e.tta, average, out and _part, bs=bs, amp=amp, progress=progress)
+    with closing(parts), closing(_vote(ms, share, e.rule, parts, meta)) as ps: return next(ps) if out is None else _write(ps, stream, out)

@@ -6,13 +6,18 @@
 __all__ = ['view_names', 'predict_members']
 
 # %% ../nbs/21_tta.ipynb #f2e6b71b
-import math, numpy as np, torch
+import math, numpy as np, sys, time, torch
+from contextlib import closing, nullcontext
+from itertools import islice
 from fastai.learner import Learner
 from fastcore.basics import patch
 from .core import ZooError, refuse_unknown, progress as bar
 from .preds import Preds, softmax
+from .data.workers import Ahead
+from .data.stream import StoreStream, as_stream
 from .data.views import view_set, draw_views
 from .data.batches import StoreDL, size_meta
+from .train.speed import _has_bf16
 from .members import DECISION, Member
 from .learner import as_member
 
@@ -29,31 +34,109 @@ def _groups(members):
     keys = [str([m.view[k] for k in ('size','fit','fill','mean','std')]) for m in members]
     return [[i for i,o in enumerate(keys) if o==k] for k in dict.fromkeys(keys)]
 
-def _batch_logits(
-    members,
-    groups, # from `_groups`
-    store,
-    rows,   # (B,) row numbers
-    views,  # list of `View`
-)->list: # a (V,B,c) tensor a member, on the member's device
-    out, meta = [[] for _ in members], torch.from_numpy(size_meta(store.height[rows], store.width[rows]))
-    for group in groups:
-        first = members[group[0]]
-        v = first.view
-        for _,x in draw_views(store, rows, v['size'], views, v['fit'], v['mean'], v['std'], v['fill'], device=first.device):
-            for m,zs in ((members[i],out[i]) for i in group): zs.append(m(x.to(m.device), meta.to(m.device) if m.view['meta'] else None))
-    return [torch.stack(zs) for zs in out]
+# %% ../nbs/21_tta.ipynb #86fc0150
+_pixels = dict(cpu=2**18, cuda=2**24) # in one call of a net: for each thread of a CPU, for a GPU
+
+def _auto_bs(members):
+    "Images in one call of a net"
+    n,kind = max(m.view['size']**2 for m in members),members[0].device.type
+    if kind=='cpu': return min(max(torch.get_num_threads()*_pixels['cpu']//n, 16), 64)
+    return min(max(_pixels['cuda']//n, 32), 1024)
 
 # %% ../nbs/21_tta.ipynb #66ad5b3e
-def _precision(
-    device, # where the net is
-    amp,    # None: full precision; 'bf16'; 'auto': bf16 on a GPU only
-):
-    refuse_unknown(amp or 'auto', ('auto','bf16'), 'precision')
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=amp=='bf16' or (amp=='auto' and kind=='cuda'))
+def _channels_last(x):
+    "The memory order in which convolutions are fastest; free for one channel"
+    if x.shape[1]>1 or not x.is_contiguous(): return x.contiguous(memory_format=torch.channels_last)
+    n,c,h,w = x.shape
+    return x.as_strided(x.shape, (h*w, 1, w, 1))
+
+def _stacks(it, k):
+    "`k` views at a time, one behind the other in one batch"
+    while xs := list(islice(it, k)): yield _channels_last(torch.cat(xs) if len(xs)>1 else xs[0])
+
+def _looks(members, groups, batches, views, bs):
+    "(batch, group, images (V*B,C,S,S)) for the views of each batch, up to `bs` images together; group None when a batch is over"
+    for b in batches:
+        for group in groups if len(b.rows) else ():
+            first = members[group[0]]
+            v = first.view
+            it = draw_views(b.store, b.rows, v['size'], views, v['fit'], v['mean'], v['std'], v['fill'], device=first.device)
+            for x in _stacks((x for _,x in it), max(1, bs//len(b.rows))): yield b,group,x
+        yield b,None,None
+
+# %% ../nbs/21_tta.ipynb #4869fa36
+def _say(text, progress):
+    if progress is not False: print(text, file=sys.stderr)
+
+class _Asked:
+    "A member as it is asked: precision, images in a call, and what it has said of the batch at hand"
+    def __init__(self, m, bs, halves=(False,), progress=None):
+        self.m,self.bs,self.halves,self.progress,self.zs,self.secs = m,bs,halves,progress,{},{}
+    def _call(self, x, meta, half):
+        with torch.inference_mode(), torch.autocast(self.m.device.type, torch.bfloat16) if half else nullcontext():
+            while True:
+                metas = meta.split(self.bs) if self.m.view['meta'] else [None]*-(-len(x)//self.bs)
+                try: return torch.cat([self.m(o, t) for o,t in zip(x.split(self.bs), metas)])
+                except torch.OutOfMemoryError: self._less()
+    def _less(self):
+        if self.bs==1: raise ZooError(f'The memory of {self.m.device} is too small for one image through {self.m.name}.', "Use device='cpu'.") from None
+        self.bs //= 2
+        if self.m.device.type=='cuda': torch.cuda.empty_cache()
+        _say(f'{self.m.name}: out of memory, {self.bs} images at a time from now on', self.progress)
+    def look(self, x, meta):
+        "Take the (V*B,C,S,S) images of V views; `meta` (B,4) is their size"
+        x,meta,n = x.to(self.m.device),meta.to(self.m.device),len(meta)
+        for half in self.halves:
+            t = self._time()
+            z = self._call(x, meta.repeat(len(x)//n, 1), half).view(-1, n, len(self.m.vocab))
+            self.zs.setdefault(half, []).append(z); self.secs.setdefault(half, []).append((self._time()-t)/len(x))
+    def _time(self):
+        if len(self.halves)>1 and self.m.device.type=='cuda': torch.cuda.synchronize(self.m.device)
+        return time.perf_counter()
 
 # %% ../nbs/21_tta.ipynb #cf16705f
+_agree,_near,_faster = .995,.05,1.1 # share of views, largest difference of a probability, how many times faster
+
+def _halves(device, amp, small):
+    "Precisions to begin with: (False,) float32, (True,) bf16, (False,True) both, to be compared"
+    refuse_unknown(amp or 'auto', ('auto','bf16','float32'), 'precision')
+    if (amp or ('auto' if device.type=='cuda' else 'float32'))!='auto': return (amp=='bf16',)
+    return (False,) if small or not _has_bf16(device.type) else (False,True)
+
+def _agreement(z32, z16):
+    "Share of the (n,c) rows with the same class and nearly the same probabilities"
+    near = (z32.softmax(-1)-z16.softmax(-1)).abs().amax(-1)<=_near
+    return (near & (z32.argmax(-1)==z16.argmax(-1))).float().mean().item()
+
+# %% ../nbs/21_tta.ipynb #96b3cb91
+@patch
+def _decide(self:_Asked):
+    "Keep one precision"
+    share = _agreement(*(torch.cat([z.flatten(0, 1) for z in self.zs[k]]) for k in (False,True)))
+    n,times = sum(z.shape[0]*z.shape[1] for z in self.zs[True]),min(self.secs[False])/min(self.secs[True])
+    half = share>=_agree and times>=_faster
+    said = f'{self.m.name}: {"bf16" if half else "float32"} (bf16 agrees in {share:.1%} of {n} views'
+    _say(f'{said}, {times:.1f} times as fast)', self.progress)
+    self.halves = (half,)
+
+@patch
+def answer(self:_Asked, average):
+    "(B,c) logits of the batch at hand, the mean of its views"
+    if len(self.halves)>1: self._decide()
+    z = torch.cat(self.zs[self.halves[0]])
+    self.zs,self.secs = {},{}
+    return _mean_views(z, average)
+
+# %% ../nbs/21_tta.ipynb #d0b8bcf0
+_draw_ahead = dict(cuda=True) # device -> does a thread draw the next views?
+
+def _home(z):
+    "A function that gives the array, when it has arrived"
+    if z.device.type!='cuda': return z.numpy
+    h = torch.empty(z.shape, dtype=z.dtype, pin_memory=True).copy_(z, non_blocking=True)
+    (e := torch.cuda.Event()).record(torch.cuda.current_stream(z.device))
+    return lambda: e.synchronize() or h.numpy()
+
 def _behind(it):
     last = None
     for o in it:
@@ -61,28 +144,53 @@ def _behind(it):
         last = o
     if last is not None: yield last
 
-# %% ../nbs/21_tta.ipynb #96b3cb91
-def _member_logits(
+# %% ../nbs/21_tta.ipynb #793bd712
+def _answers(nets, batches, views, bs, average):
+    "(batch, [a function that gives (B,c) logits, a member])"
+    members = [o.m for o in nets]
+    with closing(_looks(members, _groups(members), batches, views, bs)) as it, closing(Ahead(it) if _draw_ahead.get(members[0].device.type) else it) as it:
+        for b,group,x in it:
+            if group is None: yield b,[_home(o.answer(average)) for o in nets] if len(b.rows) else [lambda: np.empty((0,len(m.vocab)), np.float32) for m in members]; continue
+            meta = torch.from_numpy(size_meta(b.store.height[b.rows], b.store.width[b.rows]))
+            for i in group: nets[i].look(x, meta)
+
+def _counted(batches, n, progress):
+    "A bar in images beside `batches`"
+    with closing(i for i in range(n)) as it:
+        ticks = bar(it, total=n, desc='predict', show=progress)
+        for b in batches:
+            yield b
+            for _ in range(b.lo, b.hi): next(ticks)
+        next(ticks, None)
+
+# %% ../nbs/21_tta.ipynb #5015a921
+def _chunks(
     members,  # Members
-    store,    # a Store of the same number of channels
-    rows,     # (n,) row numbers
+    stream,   # from `as_stream`, of the same number of channels
     views,    # list of `View`
-    bs,       # images in one call of a net
+    bs,       # images in one call of a net; None: by device and size
     average,  # over views: 'logits' or 'probs'
-    amp,      # see `_precision`
-    progress, # a bar; None: where one can be seen
-)->list: # a float32 (n,c) array a member
+    amp,      # see `predict_members`
+    progress, # a bar and lines; None: where one can be seen; False: silent
+    rows=None,# places of a chunk, rounded up to whole batches; None: all in one
+): # (lo, hi, a float32 (hi-lo,c) array a member with NaN where there is no image, {place: reason})
+    "Logits of several members, from one reading of the pixels; memory is that of a chunk"
     refuse_unknown(average, ('logits','probs'), 'average')
     for m in members:
-        if (c := m.view['channels'])!=store.channels:
-            raise ZooError(f'{m.name} was trained on images with {c} channel{"s"*(c>1)}, the store has {store.channels}.', 'Pack the images again.')
-    out, groups = [np.empty((len(rows),len(m.vocab)), np.float32) for m in members], _groups(members)
-    def work(i):
-        with torch.inference_mode(), _precision(members[0].device, amp): zs = _batch_logits(members, groups, store, rows[i:i+bs], views)
-        return i, [_mean_views(z, average) for z in zs]
-    for i,zs in _behind(map(work, bar(range(0,len(rows),bs), desc='predict', show=progress) if members else ())):
-        for o,z in zip(out,zs): o[i:i+bs] = z.cpu().numpy()
-    return out
+        if (c := m.view['channels'])!=stream.channels:
+            raise ZooError(f'{m.name} was trained on images with {c} channel{"s"*(c>1)}, the store has {stream.channels}.', 'Pack the images again.')
+    n,bs = len(stream),bs or _auto_bs(members)
+    nets = [_Asked(m, bs, _halves(m.device, amp, n<=4*bs), progress) for m in members]
+    step,lo,out,bad = rows or max(n, 1),0,None,{}
+    def fresh(): return [np.full((min(step+bs, n-lo), len(m.vocab)), np.nan, np.float32) for m in members]
+    with closing(stream.batches(bs)) as it, closing(_counted(it, n, progress)) as it, closing(_answers(nets, it, views, bs, average)) as it:
+        for b,zs in _behind(it):
+            out = out or fresh()
+            for o,z in zip(out, zs): o[b.at-lo] = z()
+            bad |= b.bad
+            if b.hi-lo>=step: yield lo,b.hi,[o[:b.hi-lo] for o in out],bad; lo,out,bad = b.hi,None,{}
+            hi = b.hi
+        if out or not n: yield lo,n,out or fresh(),bad
 
 # %% ../nbs/21_tta.ipynb #7ef01b56
 def view_names(views):
@@ -90,26 +198,40 @@ def view_names(views):
     names = [v.name for v in view_set(views)]
     return views if isinstance(views,str) else names
 
-def _targs(store, rows, vocab):
-    "True classes of `rows` in the order of `vocab`, by name; -1 where unlabelled or unknown to the model; None when no class is known"
-    t = np.array([*(vocab.index(k) if k in vocab else -1 for k in store.vocab), -1], dtype=np.int64)[store.label[rows]]
+def _targs(stream, vocab):
+    "True classes of a stream in the order of `vocab`, by name; -1 where unlabelled or unknown to the model; None when no class is known"
+    t = np.array([*(vocab.index(k) if k in vocab else -1 for k in stream.vocab), -1], dtype=np.int64)[stream.label]
     return t if (t>=0).any() else None
+
+def _parts(
+    members, # Members
+    stream,  # from `as_stream`
+    views,   # see `view_set`
+    average, # over views: 'logits' or 'probs'
+    rows=None, # images of a part; None: all in one
+    **kwargs,  # bs, amp, progress: see `_chunks`
+): # lists of Preds, one a member
+    "Predictions of several members, part by part"
+    targs,meta = [_targs(stream, m.vocab) for m in members],dict(tta=view_names(views), average=average)
+    for lo,hi,zs,bad in _chunks(members, stream, view_set(views), average=average, rows=rows, **kwargs):
+        ids = stream.ids[lo:hi]
+        errors = {ids[k-lo]:why for k,why in bad.items()}
+        yield [Preds(ids, m.vocab, z, None if t is None else t[lo:hi], errors, dict(name=m.name, **meta)) for m,z,t in zip(members,zs,targs)]
 
 def predict_members(
     members,              # a list of Members, folders or Learners
-    store,                # a Store of the same number of channels
-    rows=None,            # row numbers; None: all
+    images,               # a Store of the same number of channels, or whatever holds images: see `as_stream`
+    rows=None,            # of a Store: only these; None: all
     views='none',         # 'none', 'd4', 'halton:70', a list of tokens ...: see `view_set`
-    bs:int=64,            # images in one call of a net
+    bs:int=None,          # images in one call of a net; None: as fits the device
     average:str='logits', # over views: 'logits' or 'probs'
-    amp=None,             # None: full precision; 'bf16'; 'auto': bf16 on a GPU only
-    progress:bool=None,   # a bar; None: where one can be seen
-)->list: # Preds of each member, rows in the order asked
+    amp=None,             # 'float32'; 'bf16'; 'auto': bf16 where it is faster and agrees; None: 'auto' on a GPU, else float32
+    progress:bool=None,   # a bar, and what was decided; None: where one can be seen; False: silent
+)->list: # Preds of each member, rows in the order asked, unreadable images with the reason
     "Predictions of several members, averaged over views, from one reading of the pixels"
     ms = [as_member(m) for m in members]
-    rows = np.arange(len(store)) if rows is None else np.asarray(rows, dtype=np.int64)
-    out, ids = _member_logits(ms, store, rows, view_set(views), bs, average, amp, progress), store.ids[rows]
-    return [Preds(ids, m.vocab, o, _targs(store,rows,m.vocab), meta=dict(name=m.name, tta=view_names(views), average=average)) for m,o in zip(ms,out)]
+    if not ms: return []
+    return next(_parts(ms, as_stream(images, ms[0].view['channels'], rows), views, average, bs=bs, amp=amp, progress=progress))
 
 # %% ../nbs/21_tta.ipynb #3613b4ef
 _fastai_tta = getattr(Learner.tta, '_fastai', Learner.tta)
@@ -120,7 +242,7 @@ def tta(self:Learner,
     dl=None,              # a dl of its own, such as `learn.dls.test_dl(images)`
     views=None,           # over a Store: None is the recipe's, else 'd4'; 'none', 's0', 'halton:70' ...: see `view_set`
     average:str='logits', # over views: 'logits' or 'probs'
-    amp=None,             # None: full precision; 'bf16'; 'auto'
+    amp=None,             # see `predict_members`
     progress:bool=None,   # a bar; None: where one can be seen
     **kwargs,             # over files: fastai's own `n`, `beta`, `item_tfms`, `batch_tfms`, `use_max`
 ): # probabilities (n,c) and targets (n,), or None where there are none
@@ -132,6 +254,6 @@ def tta(self:Learner,
     if kwargs: raise ZooError(f"{', '.join(kwargs)} belong to fastai's own tta over files.", "Over a Store say which looks: views='d4'.")
     m = Member(self.model, dict(arch=type(self.model).__name__, vocab=list(self.dls.vocab), view=d.view))
     views = views or getattr(getattr(self,'spec',None), 'tta', DECISION['tta'])
-    z, = _member_logits([m], d.store, d.rows, view_set(views), d.bs, average, amp, progress)
+    z, = next(_chunks([m], StoreStream(d.store, d.rows), view_set(views), d.bs, average, amp, progress))[2]
     return torch.from_numpy(softmax(z)), torch.from_numpy(d.targs) if d.labelled else None
 Learner.tta._fastai = _fastai_tta
