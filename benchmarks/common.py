@@ -81,19 +81,22 @@ def cache_dir():
     d.mkdir(parents=True, exist_ok=True)
     return d
 
-def files_and_store(data, n, valid=.1, seed=42):
-    "Items of real or synthetic image files, and the Store of the same files in the same order; both are kept in the cache"
+def files(data, n, valid=.1, seed=42):
+    "Items, split, of `n` real or synthetic image files; what is drawn is kept in the cache"
     from zoofast.data.items import items_from_folder
     from zoofast.data.splits import split_items
-    from zoofast.data.store import Store, pack
     from zoofast.data.synth import synth_folder
     if data is None:
         data = cache_dir()/f'synth-{n}'
         if not data.exists(): synth_folder(data, n, seed=seed)
     items = items_from_folder(data)
-    if n < len(items): items = items.iloc[np.sort(np.random.default_rng(seed).permutation(len(items))[:n])].reset_index(drop=True)
-    items = split_items(items, valid)
-    data = Path(data).resolve()
+    if n and n < len(items): items = items.iloc[np.sort(np.random.default_rng(seed).permutation(len(items))[:n])].reset_index(drop=True)
+    return split_items(items, valid, seed=seed),Path(data).resolve()
+
+def files_and_store(data, n, valid=.1, seed=42):
+    "Items of image files, and the Store of the same files in the same order; both are kept in the cache"
+    from zoofast.data.store import Store, pack
+    items,data = files(data, n, valid, seed)
     out = cache_dir()/f'{data.name}-{len(items)}-{hashlib.blake2b(bytes(data), digest_size=3).hexdigest()}.store'
     store = Store(out) if out.exists() else pack(items, out)
     assert list(store.ids)==list(items.id), f'{out} holds other images: delete it'
