@@ -234,23 +234,31 @@ def _weights(s, k):
     _arg('--weights', help='auto (fit on the validation images), equal, or numbers: 0.2,0.5,0.3 (default: those of the ensemble, else equal)'),
     _arg('--rule', choices=['logits','probs','vote'], help='what is averaged over models (default: what the models say, mostly logits)'),
     _arg('--split', choices=['train','valid','test'], help='of a store: only these images'),
-    _arg('--bs', type=int, default=64, help='images a batch (default 64)'), _arg('--device', help='cpu, cuda ...'))
+    _arg('--bs', type=int, help='images in one call of a net (default: as fits the device)'), _arg('--device', help='cpu, cuda ...'),
+    _arg('--amp', choices=['float32','bf16','auto'], help='precision; auto: bf16 where it is faster and agrees (default: auto on a GPU, else float32)'),
+    _arg('--overwrite', action='store_true', help='replace PREDS'))
 def _predict(a):
     "Predict images with one or several models"
-    if Path(a.out).suffix.lower() not in ('.parquet','.csv'):
-        raise ZooError(f'{a.out} must end in .parquet or .csv.', 'Parquet is smaller and faster, CSV opens anywhere.')
     _need_files(*a.models, a.images)
     from zoofast.data.store import Store
-    from zoofast.ensemble import as_ensemble, predict
-    from zoofast.train.metrics import scores
+    from zoofast.ensemble import _check_out, as_ensemble, predict
+    _check_out(a.out, a.overwrite)
     store = Store(a.images) if a.split else None
     rows = store.rows(a.split) if a.split else None
     if a.split and not len(rows): raise ZooError(f'{a.images} keeps no image for {a.split}.', 'Leave --split out to predict all of them.')
     e = as_ensemble(a.models, a.device)
     tta = a.tta.split(',') if a.tta and ',' in a.tta else a.tta
-    p = predict(store or a.images, e, weights=_weights(a.weights, len(e.members)), tta=tta, rule=a.rule, bs=a.bs, rows=rows)
-    p.save(a.out)
-    _show_preds(p, 8)
+    predict(store or a.images, e, weights=_weights(a.weights, len(e.members)), tta=tta, rule=a.rule, bs=a.bs, rows=rows, amp=a.amp, out=a.out, overwrite=a.overwrite)
+    _show_file(a.out)
+
+_most_shown = 1<<30 # bytes of a file of predictions that is read again to be shown
+
+def _show_file(path):
+    "First rows and scores of predictions; of a huge file only where it is"
+    if os.path.getsize(path)>_most_shown: return print(f'written: {path}')
+    from zoofast.preds import Preds
+    from zoofast.train.metrics import scores
+    _show_preds(p := Preds.load(path), 8)
     if p.targs is not None: print('', f'scores  {_plain(scores(p))}', sep='\n')
 
 # %% ../nbs/41_cli.ipynb #3ea38c2d

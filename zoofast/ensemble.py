@@ -6,7 +6,7 @@
 __all__ = ['Ensemble', 'as_ensemble', 'save_ensemble', 'load_ensemble', 'calibrated_preds', 'predict']
 
 # %% ../nbs/23_ensemble.ipynb #9a7a04c5
-import errno, numpy as np, pandas as pd, sys
+import errno, pandas as pd, sys
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -143,7 +143,8 @@ def _vote(members, share, rule, parts, meta):
 _part = 1<<14 # images that are put to the vote and written together
 
 def _check_out(out, overwrite):
-    if (p := Path(out)).suffix.lower() not in ('.parquet','.csv'): raise ZooError(f'{p} must end in .parquet or .csv.', 'Parquet is smaller and faster, CSV opens anywhere.')
+    p = Path(out)
+    if p.suffix.lower() not in ('.parquet','.csv'): raise ZooError(f'{p} must end in .parquet or .csv.', 'Parquet is smaller and faster, CSV opens anywhere.')
     if p.exists() and not overwrite: raise ZooError(f'{p} exists already.', 'Choose another name, or say overwrite=True.')
     return p
 

@@ -122,6 +122,7 @@ def _decide(self:_Asked):
 @patch
 def answer(self:_Asked, average):
     "(B,c) logits of the batch at hand, the mean of its views"
+    if not self.zs: return torch.empty(0, len(self.m.vocab))
     if len(self.halves)>1: self._decide()
     z = torch.cat(self.zs[self.halves[0]])
     self.zs,self.secs = {},{}
@@ -150,7 +151,7 @@ def _answers(nets, batches, views, bs, average):
     members = [o.m for o in nets]
     with closing(_looks(members, _groups(members), batches, views, bs)) as it, closing(Ahead(it) if _draw_ahead.get(members[0].device.type) else it) as it:
         for b,group,x in it:
-            if group is None: yield b,[_home(o.answer(average)) for o in nets] if len(b.rows) else [lambda: np.empty((0,len(m.vocab)), np.float32) for m in members]; continue
+            if group is None: yield b,[_home(o.answer(average)) for o in nets]; continue
             meta = torch.from_numpy(size_meta(b.store.height[b.rows], b.store.width[b.rows]))
             for i in group: nets[i].look(x, meta)
 
