@@ -11,102 +11,115 @@ import numpy as np
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from numba import config, njit
-from numpy import float32 as f4, int32 as i4, uint32 as u4
+from numpy import float32 as f4, int32 as i4, int64 as i8, uint16 as u2
 from ..core import ZooError
+from .simd import _blend, _block, _byte, _get, _mad, _pair, _paint, _put, _transpose, _two
 
 # %% ../../nbs/data/04_resample.ipynb #83a7a20a
 _tie = 1e-3
 
 # %% ../../nbs/data/04_resample.ipynb #6d15a79b
 @njit(fastmath=True, nogil=True, cache=True)
-def _axis_weights(n, a, t, half, wt, lo, cnt):
-    "Tent weights of output pixels centred at `a*(k+.5)+t` over `n` source pixels; `cnt[k]==0` where the centre is outside"
+def _axis_weights(n, a, t, half, K, wt, lo, cnt):
+    "Tent weights `wt[k*K:][:cnt[k]]` of output pixels centred at `a*(k+.5)+t` over `n` source pixels from `lo[k]`; none where the centre is outside"
     inv = f4(1)/half
     for k in range(len(lo)):
         c = a*(f4(k)+f4(.5))+t
         cnt[k] = 0
-        if c<-f4(_tie) or c>n+f4(_tie): continue
-        p,q = max(int(math.floor(c-half+f4(.5))),0),min(int(math.floor(c+half+f4(.5))),n)
-        s = f4(0)
-        for j in range(p,q):
-            v = f4(1)-abs((f4(j)+f4(.5)-c)*inv)
-            wt[k,j-p] = v; s += v
-        for j in range(q-p): wt[k,j] /= s
+        if c<-f4(_tie) or c>f4(n)+f4(_tie): continue
+        p,q = max(i4(math.floor(c-half+f4(.5))),i4(0)),min(i4(math.floor(c+half+f4(.5))),i4(n))
+        d,s = (f4(p)+f4(.5)-c)*inv,f4(0)
+        for j in range(q-p): s += f4(1)-abs(d+f4(j)*inv)
+        s,u,done = f4(65536)/s,f4(.5),i4(0)
+        for j in range(q-p):
+            u += (f4(1)-abs(d+f4(j)*inv))*s
+            v = min(i4(u)-done,i4(65535))
+            _put(wt,k*K+j,u2(v)); done += v
         lo[k] = p; cnt[k] = q-p
 
 # %% ../../nbs/data/04_resample.ipynb #17081b91
+def _room(n): return (n+_block-1)//_block*_block
+_room = njit(_room)
+
+@njit(nogil=True, cache=True)
+def _pass(s, o, stride, n, wt, K, lo, cnt, first, m, half, d, room):
+    "`m` rows of a pass, from `first` on: `d[i*room:][:n]` is a weighted sum of rows of `s[o:]`; `half` rounds what is narrowed"
+    for i in range(m):
+        k = first+i
+        _blend(half+min(cnt[k]//2,100),s,o+i8(lo[k])*stride,stride,n,wt,k*K,cnt[k],d,i*room)
+
+@njit(nogil=True, cache=True)
+def _inside(cnt):
+    "First and last+1 of the outputs whose centre is inside"
+    a,b = 0,len(cnt)
+    while a<b and cnt[a]==0: a += 1
+    while b>a and cnt[b-1]==0: b -= 1
+    return a,b
+
+@njit(nogil=True, cache=True)
+def _flat(out, a, b, f):
+    for k in range(a,b): _put(out,k,f)
+
+# %% ../../nbs/data/04_resample.ipynb #4024928e
 @njit(fastmath=True, nogil=True, cache=True)
-def _axpy(s, g, r):
-    "`r += g*s`, for one row"
-    for x in range(len(r)): r[x] += g*f4(s[x])
+def _row_out(s, p, n, out, q, scale, shift):
+    for x in range(n): _put(out,q+x,f4(_get(s,p+x))*scale+shift)
 
 @njit(fastmath=True, nogil=True, cache=True)
-def _separable(pix, o, h, w, m, fill, scale, shift, out):
-    "Axis-aligned view of the plane `pix[o:o+h*w]`: the horizontal pass only for the rows that are needed, then the vertical"
-    H,W = out.shape
-    ax,ay = max(abs(m[0]),f4(1)),max(abs(m[4]),f4(1))
-    wx,wy = np.empty((W,int(2*ax)+3),f4),np.empty((H,int(2*ay)+3),f4)
+def _separable(pix, o, h, w, m, fill, scale, shift, out, q, H, W):
+    "Axis-aligned view of the plane `pix[o:o+h*w]`, to `out[q:q+H*W]`"
+    ax,ay,f = max(abs(m[0]),f4(1)),max(abs(m[4]),f4(1)),fill*scale+shift
+    kx,ky = i8(2*ax)+3,i8(2*ay)+3
+    wx,wy = np.empty(W*kx,u2),np.empty(H*ky,u2)
     lx,cx,ly,cy = np.empty(W,i4),np.empty(W,i4),np.empty(H,i4),np.empty(H,i4)
-    _axis_weights(w,m[0],m[2],ax,wx,lx,cx); _axis_weights(h,m[4],m[5],ay,wy,ly,cy)
-    first,last = h,0
-    for i in range(H):
-        if cy[i]>0: first = min(first,ly[i]); last = max(last,ly[i]+cy[i])
-    tmp = np.empty((h,W),f4)
-    for q in range(first,last):
-        p,r = o+np.int64(q)*w,tmp[q]
-        for j in range(W):
-            a = f4(0)
-            for k in range(cx[j]): a += wx[j,k]*f4(pix[p+lx[j]+k])
-            r[j] = a
-    f = fill*scale+shift
-    for i in range(H):
-        row = out[i]
-        row[:] = shift if cy[i]>0 else f
-        for k in range(cy[i]): _axpy(tmp[ly[i]+k],wy[i,k]*scale,row)
-        for j in range(W):
-            if cx[j]==0: row[j] = f
+    _axis_weights(w,m[0],m[2],ax,kx,wx,lx,cx); _axis_weights(h,m[4],m[5],ay,ky,wy,ly,cy)
+    (ia,ib),(ja,jb) = _inside(cy),_inside(cx)
+    if ib<=ia or jb<=ja: return _flat(out,q,q+H*W,f)
+    nh,nw = ib-ia,jb-ja
+    rh,rw,rn = _room(nh),_room(w),_room(nw)
+    A,T,C = np.empty(rh*max(rw,rn),u2),np.empty(rw*rh,u2),np.empty(rn*rh,u2)
+    _pass(pix,o,w,w,wy,ky,ly,cy,ia,nh,0,A,rw)
+    _transpose(A,nh,w,rw,T,rh)
+    _pass(T,0,rh,nh,wx,kx,lx,cx,ja,nw,0,C,rh)
+    _transpose(C,nw,nh,rh,A,rn)
+    _flat(out,q,q+ia*W,f); _flat(out,q+ib*W,q+H*W,f)
+    for i in range(ia,ib):
+        r = q+i*W
+        _flat(out,r,r+ja,f); _flat(out,r+jb,r+W,f)
+        _row_out(A,(i-ia)*rn,nw,out,r+ja,scale/f4(256),shift)
 
 # %% ../../nbs/data/04_resample.ipynb #55ae7e6c
-@njit(fastmath=True, nogil=True, cache=True)
-def _cell(s):
-    "Prefilter cell in source pixels for a view that shrinks by `s`: half an output pixel, or the source's own grid if nearly as fine"
-    return s*f4(.5) if f4(1.02)<s<f4(1.75) else max(s*f4(.5),f4(1))
+@njit(nogil=True, cache=True)
+def _shrinks(s): return s>f4(1.02)
 
 @njit(fastmath=True, nogil=True, cache=True)
-def _shrink(pix, o, W0, h, w, sx, sy, gx, gy, nh, nw, P):
-    "Prefilter the h x w window at `o` (row stride W0) onto nh x nw cells of gy x gx source pixels; both passes run along contiguous memory"
-    tx,ty = (f4(.9)*sx if sx>f4(1.02) else f4(1)),(f4(.9)*sy if sy>f4(1.02) else f4(1))
-    wx,wy = np.empty((nw,int(2*tx)+3),f4),np.empty((nh,int(2*ty)+3),f4)
+def _cells(n, s):
+    "(cells, their size in source pixels) that `n` source pixels get in a view that shrinks by `s`"
+    if not _shrinks(s): return n,f4(1)
+    k = i8(math.ceil(f4(n)*f4(3)/s))
+    return k,f4(n)/f4(k)
+
+@njit(fastmath=True, nogil=True, cache=True)
+def _shrink(pix, o, W0, h, w, sx, sy, gx, gy, nh, nw, P, room):
+    "Prefilter the h x w window at `o` (row stride W0) onto nh x nw cells of gy x gx source pixels, transposed: `P[x*room+y]`"
+    tx,ty = (f4(.95)*sx if _shrinks(sx) else f4(1)),(f4(.95)*sy if _shrinks(sy) else f4(1))
+    kx,ky,rw = i8(2*tx)+3,i8(2*ty)+3,_room(w)
+    wx,wy = np.empty(nw*kx,u2),np.empty(nh*ky,u2)
     lx,cx,ly,cy = np.empty(nw,i4),np.empty(nw,i4),np.empty(nh,i4),np.empty(nh,i4)
-    _axis_weights(w,gx,f4(0),tx,wx,lx,cx); _axis_weights(h,gy,f4(0),ty,wy,ly,cy)
-    tmp = np.zeros((nh,w),f4)
-    for i in range(nh):
-        for k in range(cy[i]):
-            p = o+np.int64(ly[i]+k)*W0
-            _axpy(pix[p:p+w],wy[i,k],tmp[i])
-    tt = np.empty((w,nh),f4)
-    for i0 in range(0,nh,16):
-        for x0 in range(0,w,16):
-            for i in range(i0,min(i0+16,nh)):
-                for x in range(x0,min(x0+16,w)): tt[x,i] = tmp[i,x]
-    r = np.empty(nh,f4)
-    for j in range(nw):
-        r[:] = f4(.5)
-        for k in range(cx[j]): _axpy(tt[lx[j]+k],wx[j,k],r)
-        for i in range(nh): P[i*nw+j] = np.uint8(r[i])
+    _axis_weights(w,gx,f4(0),tx,kx,wx,lx,cx); _axis_weights(h,gy,f4(0),ty,ky,wy,ly,cy)
+    A,T = np.empty(room*rw,np.uint8),np.empty(rw*room,np.uint8)
+    _pass(pix,o,W0,w,wy,ky,ly,cy,0,nh,128,A,rw)
+    _transpose(A,nh,w,rw,T,room)
+    _pass(T,0,room,nh,wx,kx,lx,cx,0,nw,128,P,room)
 
 # %% ../../nbs/data/04_resample.ipynb #c4a90cc1
-@njit(fastmath=True, nogil=True, cache=True)
-def _pack4(P, o, W0, h, w, Q):
-    "Q[(h+1)*(w+1)]: each 2x2 neighbourhood of the window at `o`, edges repeated, as four bytes of one word"
+@njit(nogil=True, cache=True)
+def _pairs(P, o, W0, h, w, V):
+    "V[(h+1)*(w+2)]: each pixel of the window at `o` with the one below it, edges repeated on all sides"
     for y in range(h+1):
-        a,b,q = o+np.int64(max(y-1,0))*W0,o+np.int64(min(y,h-1))*W0,y*(w+1)
-        s,t = P[a:a+w],P[b:b+w]
-        u,v = u4(s[0]),u4(t[0])
-        Q[q] = u|(u<<u4(8))|(v<<u4(16))|(v<<u4(24))
-        for x in range(1,w): Q[q+x] = u4(s[x-1])|(u4(s[x])<<u4(8))|(u4(t[x-1])<<u4(16))|(u4(t[x])<<u4(24))
-        u,v = u4(s[w-1]),u4(t[w-1])
-        Q[q+w] = u|(u<<u4(8))|(v<<u4(16))|(v<<u4(24))
+        a,b,q = o+max(y-1,0)*W0,o+min(y,h-1)*W0,y*(w+2)+1
+        for x in range(w): _put(V,q+x,_pair(_get(P,a+x),_get(P,b+x)))
+        _put(V,q-1,_get(V,q)); _put(V,q+w,_get(V,q+w-1))
 
 @njit(fastmath=True, nogil=True, cache=True)
 def _span(c, d, n, j0, j1):
@@ -121,24 +134,16 @@ def _span(c, d, n, j0, j1):
 
 # %% ../../nbs/data/04_resample.ipynb #21f429f3
 @njit(fastmath=True, nogil=True, cache=True)
-def _address(W1, mx, my, fx, dx, fy, dy, j0, n, idx, ax, ay):
-    for k in range(n):
-        t = f4(j0+k)
+def _lerp(V, W1, mx, my, fx, dx, fy, dy, j0, j1, out, q, scale, shift):
+    "out[q+k] for k in j0..j1: bilinear reads of the table `V` (row length W1) at (fx+dx*k, fy+dy*k), clamped to (mx, my)"
+    for k in range(j0,j1):
+        t = f4(i4(k))
         x,y = min(max(fx+dx*t,f4(0)),mx),min(max(fy+dy*t,f4(0)),my)
         ix,iy = i4(x),i4(y)
-        ax[k] = x-f4(ix); ay[k] = y-f4(iy); idx[k] = iy*W1+ix
-
-@njit(fastmath=True, nogil=True, cache=True)
-def _load(Q, idx, n, q):
-    for k in range(n): q[k] = Q[idx[k]]
-
-@njit(fastmath=True, nogil=True, cache=True)
-def _lerp(q, ax, ay, n, row, scale, shift):
-    for k in range(n):
-        v = q[k]
-        a,b,c,d = f4(i4(v&u4(255))),f4(i4((v>>u4(8))&u4(255))),f4(i4((v>>u4(16))&u4(255))),f4(i4(v>>u4(24)))
-        t,u = a+(b-a)*ax[k],c+(d-c)*ax[k]
-        row[k] = (t+(u-t)*ay[k])*scale+shift
+        ax,ay,v = x-f4(ix),y-f4(iy),_two(V,_mad(iy,W1,ix))
+        a,b,c,d = _byte(v,0),_byte(v,8),_byte(v,16),_byte(v,24)
+        e,g = a+(b-a)*ay,c+(d-c)*ay
+        _paint(out,q+k,(e+(g-e)*ax)*scale+shift)
 
 # %% ../../nbs/data/04_resample.ipynb #5cbc230e
 @njit(fastmath=True, nogil=True, cache=True)
@@ -150,45 +155,50 @@ def _reach(a, b, t, H, W, pad, n):
 
 # %% ../../nbs/data/04_resample.ipynb #57672b1f
 @njit(fastmath=True, nogil=True, cache=True)
-def _affine(pix, o, h, w, m, fill, scale, shift, out):
-    "Any affine view of the plane `pix[o:o+h*w]`, prefiltered where it shrinks"
-    (H,W),f = out.shape,fill*scale+shift
-    sx,sy = f4(math.hypot(m[0],m[1])),f4(math.hypot(m[3],m[4]))
-    xa,xb = _reach(m[0],m[1],m[2],H,W,2*max(sx,f4(1))+1,w); ya,yb = _reach(m[3],m[4],m[5],H,W,2*max(sy,f4(1))+1,h)
-    if xb<=xa or yb<=ya:
-        out[:] = f
-        return
-    ww,hh,o = xb-xa,yb-ya,o+np.int64(ya)*w+xa
-    gx,gy = _cell(sx),_cell(sy)
-    nw,nh = int(math.ceil(ww/gx)),int(math.ceil(hh/gy))
-    gx,gy = f4(ww)/f4(nw),f4(hh)/f4(nh)
-    Q = np.empty((nh+1)*(nw+1),u4)
-    if sx>f4(1.02) or sy>f4(1.02):
-        P = np.empty(nh*nw,np.uint8)
-        _shrink(pix,o,w,hh,ww,sx,sy,gx,gy,nh,nw,P); _pack4(P,0,nw,nh,nw,Q)
-    else: _pack4(pix,o,w,nh,nw,Q)
+def _table(pix, o, W0, h, w, sx, sy):
+    "What a view reads by `_lerp`: the table, its row length, whether it is transposed, cells in a row and a column, and their sizes"
+    (nw,gx),(nh,gy) = _cells(w,sx),_cells(h,sy)
+    if not (_shrinks(sx) or _shrinks(sy)):
+        V = np.empty((h+1)*(w+2),u2)
+        _pairs(pix,o,W0,h,w,V)
+        return V,i4(w+2),False,nw,nh,gx,gy
+    room = _room(nh)
+    P,V = np.empty(nw*room,np.uint8),np.empty((nw+1)*(nh+2),u2)
+    _shrink(pix,o,W0,h,w,sx,sy,gx,gy,nh,nw,P,room)
+    _pairs(P,0,room,nw,nh,V)
+    return V,i4(nh+2),True,nw,nh,gx,gy
+
+@njit(fastmath=True, nogil=True, cache=True)
+def _affine(pix, o, h, w, m, fill, scale, shift, out, q, H, W):
+    "Any affine view of the plane `pix[o:o+h*w]`, prefiltered where it shrinks, to `out[q:q+H*W]`"
+    m0,m1,m2,m3,m4,m5 = m[0],m[1],m[2],m[3],m[4],m[5]
+    sx,sy,f = f4(math.hypot(m0,m1)),f4(math.hypot(m3,m4)),fill*scale+shift
+    xa,xb = _reach(m0,m1,m2,H,W,2*max(sx,f4(1))+1,w); ya,yb = _reach(m3,m4,m5,H,W,2*max(sy,f4(1))+1,h)
+    if xb<=xa or yb<=ya: return _flat(out,q,q+H*W,f)
+    V,W1,turned,nw,nh,gx,gy = _table(pix,o+i8(ya)*w+xa,w,yb-ya,xb-xa,sx,sy)
     rx,ry,mx,my = f4(1)/gx,f4(1)/gy,f4(nw)+f4(.9999),f4(nh)+f4(.9999)
-    idx,ax,ay,q = np.empty(W,u4),np.empty(W,f4),np.empty(W,f4),np.empty(W,u4)
+    dx,dy = m0*rx,m3*ry
     for i in range(H):
-        Y,row = f4(i)+f4(.5),out[i]
-        x,y = m[0]*f4(.5)+m[1]*Y+m[2],m[3]*f4(.5)+m[4]*Y+m[5]
-        j0,j1 = _span(x,m[0],f4(w),0,W); j0,j1 = _span(y,m[3],f4(h),j0,j1)
-        row[:j0] = f; row[j1:] = f
-        if j1>j0:
-            n = j1-j0
-            _address(nw+1,mx,my,(x-xa)*rx+f4(.5),m[0]*rx,(y-ya)*ry+f4(.5),m[3]*ry,j0,n,idx,ax,ay)
-            _load(Q,idx,n,q); _lerp(q,ax,ay,n,row[j0:j1],scale,shift)
+        Y,r = f4(i)+f4(.5),q+i*W
+        x,y = m0*f4(.5)+m1*Y+m2,m3*f4(.5)+m4*Y+m5
+        j0,j1 = _span(x,m0,f4(w),0,W); j0,j1 = _span(y,m3,f4(h),j0,j1)
+        _flat(out,r,r+j0,f); _flat(out,r+j1,r+W,f)
+        fx,fy = (x-f4(xa))*rx+f4(.5),(y-f4(ya))*ry+f4(.5)
+        if turned: _lerp(V,W1,my,mx,fy,dy,fx,dx,j0,j1,out,r,scale,shift)
+        else: _lerp(V,W1,mx,my,fx,dx,fy,dy,j0,j1,out,r,scale,shift)
 
 # %% ../../nbs/data/04_resample.ipynb #a2a84af3
 @njit(nogil=True, cache=True)
-def _draw(pix, off, h, w, fill, M, scale, shift, out, first, step):
-    "Images first, first+step, ... of a batch"
-    B,C = out.shape[:2]
-    for b in range(first,B,step):
+def _draw(pix, at, off, h, w, fill, M, scale, shift, out, first, step):
+    "Images first, first+step, ... of a batch; image b becomes `out[at[b]]`"
+    _,C,H,W = out.shape
+    flat = out.reshape(-1)
+    for b in range(first,len(at),step):
+        hh,ww,m = i8(h[b]),i8(w[b]),M[b]
         for c in range(C):
-            o = off[b]+np.int64(c)*h[b]*w[b]
-            if M[b,1]==0 and M[b,3]==0: _separable(pix,o,h[b],w[b],M[b],fill[b,c],scale[c],shift[c],out[b,c])
-            else: _affine(pix,o,h[b],w[b],M[b],fill[b,c],scale[c],shift[c],out[b,c])
+            o,q = off[b]+c*hh*ww,(at[b]*C+c)*H*W
+            if m[1]==0 and m[3]==0: _separable(pix,o,hh,ww,m,fill[b,c],scale[c],shift[c],flat,q,H,W)
+            else: _affine(pix,o,hh,ww,m,fill[b,c],scale[c],shift[c],flat,q,H,W)
 
 @lru_cache(None)
 def _pool(n, pid): return ThreadPoolExecutor(n,'zoofast-sample')
@@ -198,6 +208,12 @@ def _share(f, B):
     n = min(config.NUMBA_NUM_THREADS,B//4)
     if n<2: return f(0,1)
     list(_pool(n,os.getpid()).map(lambda i: f(i,2*n),range(2*n)))
+
+def _with_room(pix, off, n):
+    "A few images copied out, with room for a block behind the last: (pixels, offsets)"
+    res = np.concatenate([pix[o:o+k] for o,k in zip(off,n)]+[np.zeros(_block,np.uint8)])
+    res.flags.writeable = pix.flags.writeable
+    return res,np.cumsum(n)-n
 
 # %% ../../nbs/data/04_resample.ipynb #0e88b56b
 def sample(
@@ -223,6 +239,11 @@ def sample(
     mu = np.zeros(C) if mean is None else np.asarray(mean,float)
     if len(sd)!=C or len(mu)!=C: raise ZooError(f'mean and std have {len(mu)} and {len(sd)} channels, the store has {C}.')
     fl = store.fill[rows].astype(np.float32) if fill is None else np.full((len(rows),C),fill,np.float32)
-    args = store.pixels,store.offset[rows],store.height[rows],store.width[rows],fl,M,(1/(255*sd)).astype(np.float32),(-mu/sd).astype(np.float32),out
-    _share(partial(_draw,*args),len(rows))
+    h,w,off,norm = store.height[rows],store.width[rows],store.offset[rows],((1/(255*sd)).astype(np.float32),(-mu/sd).astype(np.float32))
+    n = h.astype(np.int64)*w*C
+    end = off+n+_block>len(store.pixels)
+    for which in (~end,end):
+        if not len(k := np.flatnonzero(which)): continue
+        pix,o = _with_room(store.pixels,off[k],n[k]) if end[k[0]] else (store.pixels,off[k])
+        _share(partial(_draw,pix,k,o,h[k],w[k],fl[k],M[k],*norm,out),len(k))
     return out
