@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch as patched
 from urllib.parse import urlsplit
 from urllib.request import getproxies
-import huggingface_hub.constants as hub, timm, torch
+import huggingface_hub.constants as hub, numpy as np, timm, torch
 from torch import nn
 from fastai.optimizer import OptimWrapper
 from ..core import ZooError, nearest, refuse_unknown
@@ -231,21 +231,24 @@ class ZooOptim(OptimWrapper):
         groups = [params] if isinstance(params[0], torch.Tensor) else [list(g) for g in params]
         halves = [(i, d, [p for p in g if _decays(p)==d]) for i,g in enumerate(groups) for d in (True,False)]
         self.halves = [(i,d) for i,d,ps in halves if ps] # of each torch group: which of ours, and does it decay
+        self._first = [next(j for j,(k,_) in enumerate(self.halves) if k==i) for i in range(self.halves[-1][0]+1)]
         super().__init__([dict(params=ps) for *_,ps in halves if ps], torch.optim.AdamW, convert_groups=False, fused=True, **kwargs)
         self.set_hyper('lr', lr)
         self.set_hyper('wd', self.hypers[0]['wd'])
 
-    def _halves_of(self, i): return [j for j,(k,_) in enumerate(self.halves) if k==i]
-    @property
-    def _n(self): return self.halves[-1][0]+1
     @property
     def param_lists(self):
         pgs = self.opt.param_groups
-        return [sum((pgs[j]['params'] for j in self._halves_of(i)), []) for i in range(self._n)]
+        return [sum((pg['params'] for pg,(k,_) in zip(pgs, self.halves) if k==i), []) for i in range(len(self._first))]
     @property
-    def hypers(self):
-        hs = super().hypers
-        return [hs[self._halves_of(i)[0]] for i in range(self._n)]
+    def hypers(self): return [self._hyper(self.opt.param_groups[j]) for j in self._first]
+    def _hyper(self, pg):
+        d = {self.fwd_map.get(k, k):v for k,v in pg.items() if k not in ('params','betas')}
+        return d | dict(zip(('mom','sqr_mom'), pg['betas']))
+    def set_hyper(self, k, v):
+        if isinstance(v, float): v = [v]*len(self._first)
+        elif not isinstance(v, np.ndarray) or v.shape!=(len(self._first),): return super().set_hyper(k, v)
+        self._set_hyper(k, v)
     def _set_hyper(self, k, v):
         v = list(v)
         super()._set_hyper(k, [0. if k=='wd' and not d else v[i] for i,d in self.halves])

@@ -116,8 +116,9 @@ class Spec:
     min_lr:float = 1e-6             # where the cosine ends
     clip:float|None = None          # largest norm of the gradient
     ema:float|None = None           # decay of averaged weights a step
-    amp:str|None = 'auto'           # bf16 forward passes: 'auto' where the hardware has it, 'bf16' always, None never
+    amp:str|None = 'auto'           # bf16 forward passes: 'auto' where measured to be faster, 'bf16' always, None never
     channels_last:bool = True       # memory order of the weights while training
+    compile:bool|str = False        # compile the training step: True, or a mode of torch.compile such as 'reduce-overhead'
     keep:str = 'macro_f1'           # the epoch to keep: best by this column of the history, or 'last'
     tta:str|list|tuple = 'd4'       # views to average when predicting, unless told otherwise
     seed:int = 42                   # weights, order, poses
@@ -133,7 +134,7 @@ def _read_text(name, text):
     if types.NoneType in kinds and text in ('None','null',''): return None
     try: v = yaml.safe_load(text)
     except yaml.YAMLError: raise ZooError(f'{name}={text} cannot be read.', 'Write lists as [a, b] and dicts as {0: 96, 8: 128}.') from None
-    return text if str in kinds and not isinstance(v, (dict,list)) else v
+    return text if str in kinds and not isinstance(v, (dict,list)) and not (isinstance(v, bool) and bool in kinds) else v
 
 @patch
 def with_(self:Spec,
@@ -216,12 +217,12 @@ _overlap = dict(norm_layer='batchnorm2d', conv_mlp=True, stem_type='overlap_act'
 
 _recipes['demo-resnet'] = _demo = Spec(arch='resnet10t', size=48, meta=True, aug='rot', alpha=.3, max_weight=5., smoothing=.05,
     epochs=11, bs=32, lr=3e-3, wd=.05, ema=.998)
-_recipes['demo-efficientnet'] = _demo.with_(arch='test_efficientnet', amp=None, epochs=28, lr=6e-3, seed=43)
+_recipes['demo-efficientnet'] = _demo.with_(arch='test_efficientnet', epochs=28, lr=6e-3, seed=43)
 _recipes['demo-convnext'] = _demo.with_(arch='test_convnext', options=_overlap, alpha=.5, epochs=28, lr=6e-3, clip=1., seed=44)
 
 # %% ../../nbs/train/03_recipes.ipynb #fabdc4e7
 _recipes['ndsb-resnet'] = _ndsb = Spec(arch='resnet10t', size={0:48, 7:64}, eval_size=64, meta=True, aug='s0', smoothing=.1, phases=[[8, 0., .1], [2, .5, 0.]],
     epochs=10, bs=64, lr=3e-3, wd=.05, ema=.999)
 _short = dict(eval_size=48, phases=[[5, 0., .1], [1, .5, 0.]], epochs=6)
-_recipes['ndsb-efficientnet'] = _ndsb.with_(**_short, arch='efficientnet_lite0', amp=None, size={0:32, 4:48}, seed=43)
+_recipes['ndsb-efficientnet'] = _ndsb.with_(**_short, arch='efficientnet_lite0', size={0:32, 4:48}, seed=43)
 _recipes['ndsb-convnext'] = _ndsb.with_(**_short, arch='convnext_zepto_rms_ols', options=_overlap, clip=1., size=48, seed=44)
