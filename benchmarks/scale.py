@@ -15,7 +15,7 @@ of it and its children are added up every 50 ms; pages that a fork shares count 
 
 pack: table of items, stratified split, pixels, index.   open: the store, its repr and its last image; fresh processes.
 sample: whole epochs of the train DataLoader (weights n_c^-1/2, augmented), without a net; the first batch, with all that is set up for
-an epoch, is in it and also given apart (`start_seconds`).   train: `--steps` steps of 64 images through a small net, no validation.
+an epoch, is in it and also given apart (`start_seconds`).   train: a step of 64 images through a small net, the median of `--steps`.
 Numbers are medians of `--rounds` processes or epochs; above 300,000 images packing and sampling run once. Files are in the page cache
 where it is large enough. The JSON is written after each phase, a plot at the end of each n.
 """
@@ -118,7 +118,7 @@ def sample(a):
     return n,sec,dict(cpu=cpu, start_seconds=start)
 
 def train(a):
-    "Steps of a small net; the first three are not timed"
+    "The median of the steps of a small net; the first three are left out"
     from fastai.callback.core import Callback, CancelFitException
     from zoofast.data.store import Store
     from zoofast.learner import zoo_learner
@@ -129,8 +129,8 @@ def train(a):
             if len(times)>=a.steps+3: raise CancelFitException()
     learn = zoo_learner(make_dls(a, Store(a.store)), a.net, amp='auto', channels_last=True, cbs=Stop(), seed=0)
     with learn.no_bar(), learn.no_logging(): learn.fit(1+a.steps*64//a.images*2)
-    (t0,c0),(t1,c1) = times[2],times[-1]
-    return (len(times)-3)*64,t1-t0,dict(cpu=c1-c0)
+    sec,cpu = (st.median(y[k]-x[k] for x,y in zip(times[2:], times[3:])) for k in (0, 1))
+    return 64,sec,dict(cpu=cpu)
 
 PHASES = dict(pack=pack, open=open_, sample=sample, train=train)
 
@@ -175,17 +175,22 @@ def plot(rows, file):
     from matplotlib.ticker import FuncFormatter
     names = list(dict.fromkeys(o['name'] for o in rows))
     fig,axs = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    ends = []
     for k,name in enumerate(names):
         o = [r for r in rows if r['name']==name]
         x,c = [r['size'] for r in o],f'C{k}'
         if name!='open':
             y = [r['us_per_image'] for r in o]
             axs[0].plot(x, y, 'o-', c=c)
-            axs[0].annotate(f' {name}', (x[-1], y[-1]), c=c, va='center', xytext=(4, 0), textcoords='offset points')
+            ends.append((y[-1], x[-1], name, c))
         axs[1].plot(x, [r['peak_mb']/1e3 for r in o], 'o-', c=c, label=f'memory: {name}')
+    low = 0
+    for y,x,name,c in sorted(ends):               # names at the ends of the lines, none on top of another
+        low = max(y, low*1.6)
+        axs[0].annotate(f'{name}: {y:,.0f}', (x, y), (x*1.15, low), c=c, va='center')
     disk = [r for r in rows if 'gb' in r]
     axs[1].plot([r['size'] for r in disk], [r['gb'] for r in disk], 's--', c='k', label='store on disk')
-    axs[0].set(title='Cost of an image', ylabel='µs, wall', ylim=(max(1, min(r['us_per_image'] for r in rows if r['us_per_image'])/2), None))
+    axs[0].set(title='Cost of an image', ylabel='µs, wall', ylim=(1, None))
     axs[1].set(title='Memory beyond the page cache, and disk', ylabel='GB')
     axs[1].legend(frameon=False, fontsize=8)
     big = FuncFormatter(lambda v,_: f'{v/1e6:g} M' if v>=1e6 else f'{v/1e3:g} k' if v>=1e3 else f'{v:g}')
@@ -198,7 +203,7 @@ def plot(rows, file):
         ax.yaxis.set_major_formatter(FuncFormatter(lambda v,_: f'{v:g}'))
         ax.grid(alpha=.3)
         ax.spines[['top', 'right']].set_visible(False)
-    axs[0].set_xlim(None, ns[-1]*(ns[-1]/ns[0])**.35)
+    axs[0].set_xlim(None, ns[-1]*(ns[-1]/ns[0])**.5)
     fig.savefig(file, dpi=130)
     plt.close(fig)
 
