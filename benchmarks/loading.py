@@ -167,8 +167,8 @@ def summary(res, size):
         return o
     return [row(k) for k in res if res[k]]
 
-def bench(items, store, size, a, save):
-    "Rounds of all arms at one size"
+def bench(items, store, size, a):
+    "Rounds of all arms at one size; rows after each"
     import numpy as np
     from zoofast.data.sampling import class_weights
     fns = arms(items, store, size, a.alpha)
@@ -182,8 +182,7 @@ def bench(items, store, size, a, save):
         for k,f in fns.items():
             res[k].append(take(f, draw(n(k), r+1))[:2])
             print(f'{size} px, round {r+1}: {k}: {res[k][-1][0]:,.0f} images/s, {res[k][-1][1]:,.0f} us CPU', flush=True)
-        save(summary(res, size))
-    return summary(res, size)
+        yield summary(res, size)
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -192,7 +191,7 @@ def main():
     p.add_argument('--sizes', type=int, nargs='+', default=[64, 128, 224])
     p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--n-slow', type=int, default=8192, help='images a round for arms that read files, and FFCV')
-    p.add_argument('--n-fast', type=int, default=16384, help='images a round for zoofast')
+    p.add_argument('--n-fast', type=int, default=32768, help='images a round for zoofast')
     p.add_argument('--arms', nargs='*', help='beginnings of names of arms; default: all')
     p.add_argument('--alpha', type=float, default=.5, help='weighted sampling, n_c^-alpha')
     p.add_argument('--threads', type=int, default=0, help='default: all cores')
@@ -210,8 +209,14 @@ def main():
     for o in ('webdataset', 'ffcv'):
         if not find_spec(o): print(f'{o} is not installed: its arm is left out')
     cols = ['name', 'size', 'images_per_second', 'cpu_us_per_image', 'ratio', 'cpu_ratio', 'like_ratio', 'like_cpu_ratio', 'ffcv_ratio', 'ffcv_cpu_ratio']
-    rows,more = [],dict(images=len(items), bytes_per_image=len(store.pixels)/len(store), threads=threads)
-    for size in a.sizes: rows += bench(items, store, size, a, lambda new: report(a, rows+new, cols, show=False, **more))
-    report(a, rows, cols, **more)
+    res,more = {},dict(images=len(items), bytes_per_image=len(store.pixels)/len(store), threads=threads)
+    def save(show=False): report(a, [o for rows in res.values() for o in rows], cols, show=show, **more)
+    try:
+        for size in a.sizes:
+            for rows in bench(items, store, size, a):
+                res[size] = rows
+                save()
+    except KeyboardInterrupt: print('interrupted')
+    save(show=True)
 
 if __name__=='__main__': main()
