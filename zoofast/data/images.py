@@ -87,7 +87,7 @@ def as_planes(
     if a.dtype!=np.uint8 or a.ndim not in (2, 3) or a.ndim==3 and a.shape[2]!=3 or not a.size:
         raise ZooError(f'gave {a.dtype} {a.shape}.', 'A reader must give uint8 (h,w) or (h,w,3).')
     if a.ndim==3 and channels==1: a = np.asarray(Image.fromarray(np.ascontiguousarray(a)).convert('L'))
-    if a.ndim==2: return np.ascontiguousarray(np.broadcast_to(a, (channels, *a.shape)))
+    if a.ndim==2: return np.ascontiguousarray(a[None] if channels==1 else np.broadcast_to(a, (channels, *a.shape)))
     return np.ascontiguousarray(a.transpose(2, 0, 1))
 
 # %% ../../nbs/data/02a_images.ipynb #51de3c1f
@@ -105,4 +105,13 @@ def pixel_hash(
     "blake2b-128 of shape and pixels: equal for equal images only"
     return hashlib.blake2b(struct.pack('<III', *p.shape)+p.tobytes(), digest_size=16).digest()
 
-def histogram(p): return np.array([Image.fromarray(o.reshape(1, -1)).histogram() for o in p])
+def histogram(
+    p:np.ndarray, # uint8 (channels,...)
+)->np.ndarray: # int64 (channels,256)
+    "How often each grey level occurs"
+    return np.stack([_counts(np.ascontiguousarray(o).ravel()) for o in p])
+
+def _counts(v):
+    k = len(v)//4
+    four = Image.frombuffer('RGBA', (k, 1), v[:4*k], 'raw', 'RGBA', 0, 1).histogram() if k else np.zeros(1024, np.int64)
+    return np.reshape(four, (4, 256)).sum(0)+np.bincount(v[4*k:], minlength=256)
