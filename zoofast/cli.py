@@ -248,7 +248,8 @@ def _predict(a):
     if a.split and not len(rows): raise ZooError(f'{a.images} keeps no image for {a.split}.', 'Leave --split out to predict all of them.')
     e = as_ensemble(a.models, a.device)
     tta = a.tta.split(',') if a.tta and ',' in a.tta else a.tta
-    predict(store or a.images, e, weights=_weights(a.weights, len(e.members)), tta=tta, rule=a.rule, bs=a.bs, rows=rows, amp=a.amp, out=a.out, overwrite=a.overwrite)
+    how = dict(weights=_weights(a.weights, len(e.members)), tta=tta, rule=a.rule, bs=a.bs, rows=rows, amp=a.amp)
+    predict(store or a.images, e, **how, out=a.out, overwrite=a.overwrite)
     _show_file(a.out)
 
 _most_shown = 1<<30 # bytes of a file of predictions that is read again to be shown

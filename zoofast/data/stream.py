@@ -70,17 +70,19 @@ class StoreStream:
             lo = hi
 
 # %% ../../nbs/data/03b_stream.ipynb #2b87959d
+def _decoders(n, cpus): return _auto(n, cpus) if cpus>2 else 0
+
 class FileStream:
     "Image files, decoded on the way"
     def __init__(self,
         items, # Items, a folder, a manifest, or a list of paths
         channels:int=1, # 1: grey; 3: RGB
-        workers:int=None, # processes; None: one a CPU, none for fewer than 500 images; 0: a thread
+        workers:int=None, # processes; None: one a CPU, none on 2 CPUs or for fewer than 500 images; 0: a thread
         read=read_image, # path -> uint8 (h,w) or (h,w,3)
     ):
         self.items,self.channels = to_items(items),channels
         self.vocab,self.ids = class_order(self.items.label),self.items.id.to_numpy(object)
-        self.workers = _auto(len(self), num_cpus()) if workers is None else workers
+        self.workers = _decoders(len(self), num_cpus()) if workers is None else workers
         self.read = partial(read, channels=channels) if read is read_image else read
     def __len__(self): return len(self.items)
     @property
