@@ -148,6 +148,7 @@ def _try_triton(how, *args):
         _refused.append(e)
         why = f'{type(e).__name__}: {e}'.splitlines()[0]
         print(f'zoofast: Triton does not work here ({why}): views are drawn by torch, slower and the same', file=sys.stderr)
+        return False
 
 # %% ../../nbs/data/04a_resample_gpu.ipynb #06d631be
 def _views(rows, M):
