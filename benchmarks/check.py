@@ -7,7 +7,7 @@ import json, subprocess, sys, tempfile, time
 from pathlib import Path
 from common import KEYS
 
-RUNS = dict(loading='--quick --threads 1', training='--quick --threads 1', inference='--quick --threads 1', scale='--quick --threads 1',
+RUNS = dict(loading='--quick --threads 1', training='--quick --threads 1', inference='--n 128 --n-nets 32 --rounds 1 --nets null --threads 1', scale='--quick --threads 1',
             quality='--quick --threads 1', sampler_gpu='--interpret')
 PLOTS = 'scale', 'quality'
 
