@@ -8,13 +8,14 @@ __all__ = ['ZooLearner', 'FlatLoss']
 # %% ../../nbs/train/02b_loop.ipynb #fa41958f
 import contextlib, time
 import torch
+from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import AvgLoss, AvgMetric, Learner, Recorder
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import mk_metric
-from fastai.torch_core import find_bs
+from fastai.torch_core import find_bs, to_device
 
 from .speed import align_state
 
@@ -38,7 +39,7 @@ class _AvgMetric(_Parts, AvgMetric):
 # %% ../../nbs/train/02b_loop.ipynb #14c494a4
 class _Recorder(Recorder):
     "fastai's `Recorder`, which asks the device once an epoch"
-    name = 'recorder'
+    name,waiting = 'recorder',()
     def before_fit(self):
         self.avg_loss,self.waiting = _AvgLoss(),[]
         super().before_fit()
@@ -104,24 +105,34 @@ class ZooLearner(Learner):
             if cb.run and (cb.run_train if self.training else cb.run_valid): f()
     def __getattr__(self, k):
         return self.recorder.catch_up().smooth_loss.value if k=='smooth_loss' else super().__getattr__(k)
+    def _set_device(self, b):
+        dev = next(self.model.parameters()).device
+        if all(isinstance(o, torch.Tensor) and o.device==dev for o in b): return b
+        return to_device(b, dev, non_blocking=dev.type=='cuda')
     @property
     def metrics(self): return self._metrics
     @metrics.setter
     def metrics(self, v): self._metrics = L(v).map(mk_metric).map(lambda m: _AvgMetric(m.func) if type(m) is AvgMetric else m)
 
-    def _with_events(self, f, event_type, ex, *args):
-        try: super()._with_events(f, event_type, ex, *args)
-        except BaseException:
-            if event_type=='fit': self._tidy()
-            raise
-    def _tidy(self):
-        for e in ('after_cancel_fit','after_fit'):
-            for cb in self.cbs.sorted('order'):
-                with contextlib.suppress(Exception): cb(e)
-        self._end_cleanup()
+    def to_contiguous(self, to_fp32=False): return self     # `load_learner` wants it of whoever has a callback named channels_last
     def fit(self, *args, **kwargs):
         if self.opt is not None: align_state(self.opt)
         return super().fit(*args, **kwargs)
+
+# %% ../../nbs/train/02b_loop.ipynb #82447f79
+@patch
+def _with_events(self:ZooLearner, f, event_type, ex, *args):
+    try: super(ZooLearner, self)._with_events(f, event_type, ex, *args)
+    except BaseException:
+        if event_type=='fit': self._tidy()
+        raise
+
+@patch
+def _tidy(self:ZooLearner):
+    for e in ('after_cancel_fit','after_fit'):
+        for cb in self.cbs.sorted('order'):
+            with contextlib.suppress(Exception): cb(e)
+    self._end_cleanup()
 
 # %% ../../nbs/train/02b_loop.ipynb #f862ce6b
 class FlatLoss(CrossEntropyLossFlat):

@@ -69,6 +69,7 @@ def _race(
         if not a/4 < b < a*4: return 0.,'bf16 gives wrong numbers'
         r = [lap(False)[0]/lap(True)[0] for _ in range(3)]
         while min(r)<_border<max(r) and len(r)<9: r.append(lap(False)[0]/lap(True)[0])
+    except torch.OutOfMemoryError: return _race(model, tuple(o[:n//2] for o in xb), seconds) if n>4 else (0.,'no memory to try bf16')
     except RuntimeError as e: return 0.,f'bf16 fails ({str(e).splitlines()[0][:80]})'
     return sorted(r)[len(r)//4],''
 
@@ -150,13 +151,13 @@ _modes = 'default','reduce-overhead','max-autotune','max-autotune-no-cudagraphs'
 
 class Compile(Callback):
     "Compile the training step, or go on without"
-    order = 9
+    order,fast,tried,_stateattrs = 9,None,(),('fast','tried')      # what is compiled stays here when a learner is exported
     def __init__(self,
         mode=True, # or a mode of torch.compile: 'reduce-overhead' (CUDA graphs), 'max-autotune', ...
         show:bool=True, # say how it went
     ):
         self.kind = 'default' if mode is True else refuse_unknown(mode, _modes, 'mode of torch.compile')
-        self.show,self.fast,self.tried,self.why = show,None,set(),''
+        self.show,self.why = show,''
     def before_fit(self):
         if self.fast is False: return
         slow,model = self.model.forward,self.model
@@ -165,7 +166,7 @@ class Compile(Callback):
     def _ready(self, xb):
         key = tuple(o.shape for o in xb),torch.is_autocast_enabled(xb[0].device.type)
         if self.fast and key not in self.tried:
-            self.tried.add(key)
+            self.tried = *self.tried,key
             self._say(*self._try(xb))
         return bool(self.fast)
     def _say(self, ok, line):
