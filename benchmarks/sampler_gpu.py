@@ -18,7 +18,7 @@ import argparse, os, statistics as st, time
 from types import SimpleNamespace
 from common import ROT, ZOOM, report, set_threads
 
-FULL = 1_093_785   # images of ZooCAM
+FULL,DEV = 1_093_785,'cuda'   # images of ZooCAM; where they are drawn
 
 def drawn_store(n, drawn, seed=42):
     "`drawn` synthetic images, repeated until there are `n`: a store in memory"
@@ -43,12 +43,12 @@ def agree(store, device, hows, size=64, n=256):
     import numpy as np, torch
     from zoofast.data.fits import matrices
     from zoofast.data.resample import sample
-    from zoofast.data.resident import _flat, draw_batch
+    from zoofast.data.resident import _device, _flat, draw_batch
     rows = np.random.default_rng(0).integers(0, len(store.height), n)
     rows[:2] = np.argmax(np.maximum(store.height, store.width)),len(store.height)-1
     plain,posed = matrices(store.height[rows], store.width[rows], size),random_views(store, rows, size, 1)
     there,res = SimpleNamespace(**vars(store)),{}
-    there._flat = _flat(store, torch.device(device) if device=='cpu' else torch.empty(0, device=device).device)
+    there._flat = _flat(store, _device(device))
     cpu,ref = sample(store, rows, plain, size),None
     for how in hows:
         x = draw_batch(there, rows, plain, size, device=device, how=how).cpu().numpy()
@@ -82,16 +82,16 @@ def timed(f, reps):
 def bandwidth(gb=2):
     "Bytes/s of a copy on the device, read and written"
     import torch
-    a = torch.empty(int(gb*2**30), dtype=torch.uint8, device='cuda'); b = torch.empty_like(a)
+    a = torch.empty(int(gb*2**30), dtype=torch.uint8, device=DEV); b = torch.empty_like(a)
     return 2*a.numel()/timed(lambda k: b.copy_(a), 10)*1e3
 
 def kernel_alone(flat, rows, M, size, norm, dtype):
     "A closure that launches the kernel on one batch that is on the device already"
     import torch
     import zoofast.data.resample_gpu as g
-    r,m = g._table(rows, M, torch.device('cuda'))
-    nm = g._norm(tuple(norm['mean']), tuple(norm['std']), torch.device('cuda'))
-    out = torch.empty(len(rows), 1, size, size, dtype=dtype, device='cuda')
+    r,m = g._table(rows, M, torch.device(DEV))
+    nm = g._norm(tuple(norm['mean']), tuple(norm['std']), torch.device(DEV))
+    out = torch.empty(len(rows), 1, size, size, dtype=dtype, device=DEV)
     return lambda k: g._draw_triton(flat, r, m, None, nm, out)
 
 def arms(store, there, size, dtype, batches, names):
@@ -99,7 +99,7 @@ def arms(store, there, size, dtype, batches, names):
     import zoofast.data.resample_gpu as g
     from zoofast.data.resident import draw_batch
     norm = dict(mean=store.mean, std=store.std)
-    def arm(st, how): return lambda k: draw_batch(st, *batches[k%len(batches)], size, **norm, device='cuda', dtype=dtype, how=how)
+    def arm(st, how): return lambda k: draw_batch(st, *batches[k%len(batches)], size, **norm, device=DEV, dtype=dtype, how=how)
     eager,res = g._tent_torch,{}
     def compiled(k):
         g._tent_torch = faster
@@ -173,16 +173,16 @@ def main():
     if a.interpret: return interpret()
     import torch
     if not torch.cuda.is_available(): return print('This benchmark needs a CUDA GPU; --interpret checks the kernel without one.')
-    from zoofast.data.resident import _flat
+    from zoofast.data.resident import _device, _flat
     t = time.perf_counter()
     store = drawn_store(a.n, a.drawn)
     print(f'{a.n:,} images ({a.drawn:,} drawn), {len(store.pixels)/1e9:.2f} GB, in {time.perf_counter()-t:.0f} s', flush=True)
     torch.cuda.synchronize(); t = time.perf_counter()
-    there = SimpleNamespace(**vars(store)); there._flat = _flat(store, torch.empty(0, device='cuda').device, False)
+    there = SimpleNamespace(**vars(store)); there._flat = _flat(store, _device(DEV), False)
     torch.cuda.synchronize(); send = time.perf_counter()-t
     print(f'resident in {send:.1f} s: {len(store.pixels)/send/1e9:.1f} GB/s', flush=True)
     hows = [o for o in ('torch', 'triton') if o in a.arms]
-    same = agree(store, 'cuda', hows)
+    same = agree(store, DEV, hows)
     tiles = tune(store, there, a) if a.tune and 'triton' in a.arms else None
     rows = [o for size in a.sizes for dt in a.dtypes for o in bench(store, there, size, dt, a)]
     print(f'\n{torch.cuda.get_device_name()}, torch {torch.__version__}, batches of {a.bs}')
