@@ -55,10 +55,10 @@ _border = 1.1 # how much faster bf16 has to be
 def _race(
     model, # the net, in training mode
     xb:tuple, # a batch of inputs; only as many as needed are used
-    seconds:float=.1, # of a lap, about
+    seconds:float=.5, # of a lap, at most, unless four images take longer
 )->tuple: # how many times faster bf16 is, 0 if it must not be used; why not, or ''
     "Measure a training step in float32 and in bf16"
-    n = 4
+    n,start = 4,time.perf_counter()
     lap = lambda bf16: _lap(m, [o[:n] for o in xb], bf16)
     try:
         m = _twin(model)
@@ -67,11 +67,11 @@ def _race(
         a,b = lap(False)[1],lap(True)[1]
         if not math.isfinite(a): return 0.,''
         if not a/4 < b < a*4: return 0.,'bf16 gives wrong numbers'
-        r = [lap(False)[0]/lap(True)[0] for _ in range(3)]
-        while min(r)<_border<max(r) and len(r)<9: r.append(lap(False)[0]/lap(True)[0])
+        ts = [(lap(False)[0], lap(True)[0]) for _ in range(3)]
+        while len({x>y*_border for x,y in ts})>1 and len(ts)<9 and time.perf_counter()-start < 12*seconds: ts.append((lap(False)[0], lap(True)[0]))
     except torch.OutOfMemoryError: return _race(model, tuple(o[:n//2] for o in xb), seconds) if n>4 else (0.,'no memory to try bf16')
     except RuntimeError as e: return 0.,f'bf16 fails ({str(e).splitlines()[0][:80]})'
-    return sorted(r)[len(r)//4],''
+    return min(x for x,_ in ts)/min(y for _,y in ts),''
 
 # %% ../../nbs/train/02a_speed.ipynb #87e23feb
 _raced = {} # (ratio, trouble) of each race of this process
