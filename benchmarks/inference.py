@@ -73,7 +73,7 @@ def timm_arm(a, items, store, nets, _):
     import torch
     from timm.data import create_dataset, create_loader
     def make(rows):
-        root = Path(tempfile.mkdtemp(dir=a.tmp))
+        root = Path(tempfile.mkdtemp(dir=timm_arm.tmp))
         for i,o in items.iloc[rows].iterrows(): (d := root/(o.label or 'none')).mkdir(exist_ok=True); os.symlink(os.path.abspath(o.path), d/f'{i:07}{Path(o.path).suffix}')
         data = create_dataset('', root=str(root), input_img_mode='L')
         loader = create_loader(data, (1, a.size, a.size), 256 if a.device=='cuda' else BS, use_prefetcher=a.device=='cuda', mean=tuple(store.mean),
@@ -195,7 +195,7 @@ def main():
     p.add_argument('--device', default='cpu', choices=['cpu','cuda'])
     p.add_argument('--amp', choices=['float32','bf16'], help='default: bf16 on a GPU, else float32')
     p.add_argument('--n', type=int, default=600, help='images for the null net')
-    p.add_argument('--n-nets', type=int, help='images for real nets; default 256, on a GPU 20,000')
+    p.add_argument('--n-nets', type=int, help='images for real nets; default 256, on a GPU 8,192')
     p.add_argument('--size', type=int, help='px; default 128 for null and on a GPU, 64 for real nets on a CPU')
     p.add_argument('--rounds', type=int, nargs='+', default=[5], help='for each net; the last counts for the rest')
     p.add_argument('--nets', nargs='+', help="'null' or timm nets")
@@ -208,10 +208,11 @@ def main():
     warnings.filterwarnings('ignore')
     a.threads,gpu = set_threads(a.threads),a.device=='cuda'
     a.amp = a.amp or ('bf16' if gpu else 'float32')
-    a.n_nets = a.n_nets or (20_000 if gpu else 256)
+    a.n_nets = a.n_nets or (8192 if gpu else 256)
     a.nets = a.nets or ['null', *(('resnet50', 'efficientnet_b3', 'convnext_tiny') if gpu else ('resnet18', 'efficientnet_lite0', 'convnext_zepto_rms'))]
     tmp,size,rows = tempfile.mkdtemp(),a.size,[]
-    a.tmp = tmp
+    timm_arm.tmp = tmp
+    cols = ['name', 'size', 'passes', 'images_per_second', 'cpu_us_per_image', 'ratio', 'cpu_ratio', 'of_forward', 'outside_us_per_image', 'outside_ratio', 'peak_mb']
     try:
         if a.arm: a.size = size or 128; return one(a)
         for k,net in enumerate(a.nets):
@@ -219,9 +220,8 @@ def main():
             files_and_store(a.data, a.n if net=='null' else a.n_nets)              # made before the runs
             argv = [o for c in ('data', 'device', 'amp', 'n', 'size', 'threads') if getattr(a, c) is not None for o in (f'--{c}', str(getattr(a, c)))]
             rows += rows_of(net, alone(net, rounds, a, argv) if net=='null' else together(net, rounds, a), a)
+            report(a, rows, cols, show=False)
         a.size = size
-        cols = ['name', 'size', 'passes', 'images_per_second', 'cpu_us_per_image', 'ratio', 'cpu_ratio', 'of_forward', 'outside_us_per_image', 'outside_ratio', 'peak_mb']
-        del a.tmp
         report(a, rows, cols)
     finally: shutil.rmtree(tmp)
 
