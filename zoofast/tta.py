@@ -35,7 +35,7 @@ def _groups(members):
     return [[i for i,o in enumerate(keys) if o==k] for k in dict.fromkeys(keys)]
 
 # %% ../nbs/21_tta.ipynb #86fc0150
-_pixels = dict(cpu=2**19, cuda=2**24) # in one call of a net: for each thread of a CPU, for a GPU
+_pixels = dict(cpu=2**18, cuda=2**24) # in one call of a net: for each thread of a CPU, for a GPU
 
 def _auto_bs(members):
     "Images in one call of a net"
