@@ -7,7 +7,7 @@ the macro-F1 that plain fastai has after ten minutes within 3.5 minutes, with th
     python benchmarks/quality.py --minutes 1 --n 2000                  # two minutes, to see it work; --quick is smaller still
 
 How: 10% of the images are held out, stratified, seed 42; both sides are scored on them after each epoch. Nothing is tuned on them: the
-share of small images and the length of the average, below, were tried with `--inner --n 8000 --epochs 6`, which sets the held-out images
+share of small images, the weights and the length of the average, below, were tried with `--inner --n 8000 --epochs 6`, which sets the held-out images
 aside and holds out others; each side shows the score of its last state, never its best. First, a
 block of fastai's training steps is timed, and the number of epochs E chosen so that fastai needs `--minutes`. Then both train for E
 epochs of the same one-cycle (peak 3e-3 after a quarter, AdamW, weight decay .05), batches of 64, label smoothing .1, the same net
@@ -18,14 +18,14 @@ is interpolated. Packing the store happens once, for any number of trainings: it
 
 fastai: DataBlock over files (PILImageBW, Resize with padding, aug_transforms, Normalize), one worker a core, Learner over the timm net,
 float32, as its mixed precision does nothing on a CPU.   zoofast: a packed Store; bf16 where it is measured to be faster, channels-last;
-48 instead of 64 px for the first half of the epochs, and an average of the weights over a twentieth of the steps, which are what is
-validated. `--plain` leaves out these two, `--meta` adds the size of the image as an input, as zoofast's recipes do.
+48 instead of 64 px for the first half of the epochs, images drawn with weights n_c^-1/2 of their class in the second half, and an average of
+the weights over a twentieth of the steps, which is what is validated. `--plain` leaves out these three, `--meta` adds the size of the image as an input, as zoofast's recipes do.
 resnet10t at 64 px: the smallest ResNet of timm that is not a test, and the one with which ten minutes on two cores give enough epochs
 (4 or more) for a one-cycle to make sense. The JSON is written after each epoch.
 """
 import argparse, statistics as st, tempfile, time, warnings
 from pathlib import Path
-from common import BS, ROT, ZOOM, cpu_seconds, fastai_block, files, report, set_threads, table, workers
+from common import BS, ROT, ZOOM, cpu_seconds, fastai_block, files, report, set_threads, workers
 
 LR,WD,SMOOTH = 3e-3,.05,.1
 EARLY,AVERAGE = .5,.05                            # share of the epochs at 3/4 of the size; of the steps that are averaged
@@ -48,9 +48,10 @@ def spec(a, epochs, steps, seed):
     "zoofast's side, as a recipe"
     from zoofast.train.recipes import Spec
     early = int(EARLY*epochs)
+    mix = [] if a.plain or not early else [[early, 0., SMOOTH], [epochs-early, .5, SMOOTH]]
     size = a.size if a.plain or not early else {0:a.size*3//4, early:a.size}
     aug = dict(rot=float(ROT), scale=(1/ZOOM, ZOOM), hflip=.5, vflip=.5)
-    return Spec(arch=a.arch, size=size, eval_size=a.size, aug=aug, smoothing=SMOOTH, epochs=epochs, bs=BS, lr=LR, wd=WD, meta=a.meta,
+    return Spec(arch=a.arch, size=size, eval_size=a.size, aug=aug, smoothing=SMOOTH, phases=mix, epochs=epochs, bs=BS, lr=LR, wd=WD, meta=a.meta,
         ema=None if a.plain else 1-1/max(10, AVERAGE*epochs*steps), keep='last', seed=seed)
 
 def clock(done):
@@ -152,7 +153,7 @@ def main():
     p.add_argument('--arch', default='resnet10t', help='a timm net')
     p.add_argument('--size', type=int, default=64, help='pixels')
     p.add_argument('--seeds', type=int, nargs='+', default=[42], help='of weights, order and poses; medians over them')
-    p.add_argument('--plain', action='store_true', help='zoofast without progressive sizes and averaged weights')
+    p.add_argument('--plain', action='store_true', help='zoofast without small sizes, class weights and averaged weights')
     p.add_argument('--meta', action='store_true', help="zoofast with the size of the image as an input: then the nets differ")
     p.add_argument('--inner', action='store_true', help='set the held-out images aside and hold out 10%% of the others: to try settings on')
     p.add_argument('--threads', type=int, default=0, help='default: all cores')
