@@ -4,7 +4,8 @@ Claim: zoofast (batches drawn from a Store with class weights and random poses, 
 bare PyTorch loop fed from one preloaded batch, with the same net, precision, memory format and fused optimizer; on a GPU at 128 px at 5 times plain fastai or more.
 
     python benchmarks/training.py --json training.json                    # resnet18 at 64 and 128 px on the CPU; some five minutes on 2 cores
-    python benchmarks/training.py --device cuda --json training_gpu.json  # resnet50, efficientnet_b3, convnext_tiny at 128 and 224 px, compiled too
+    python benchmarks/training.py --device cuda --json training_gpu.json  # resnet50, efficientnet_b3, convnext_tiny at 128 and 224 px, compiled too;
+                                                                          # minutes a net: --nets resnet50 takes one at a time
     python benchmarks/training.py --quick                                 # a minute, to see it work
 
 How: all arms take turns in one process, round after round; a turn is `--warm` steps that are not timed (workers start, kernels are chosen), then `--steps` that are, without validation;
