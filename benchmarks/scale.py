@@ -33,22 +33,28 @@ WIDTHS = {4.6e-7:5, .01:21, .05:30, .25:43, .5:64, .75:94, .95:173, .99:321, 1-4
 SHEET,LARGE = 4096,300_000                        # side of the sheet; images above which nothing is repeated
 
 def draw_sheet(path):
-    "Animals side by side on one large image; us for each"
+    "Animals side by side on one large image"
     from zoofast.data.synth import synth_items
     from zoofast.data.camera import read_synth
-    sheet,(x,y,deep),t,n = np.full((SHEET, SHEET), 245, np.uint8),(0,0,0),time.perf_counter(),0
+    sheet,(x,y,deep) = np.full((SHEET, SHEET), 245, np.uint8),(0,0,0)
     for p in synth_items(20000, seed=7).path:
         im = read_synth(p)
         h,w = im.shape
         if x+w>SHEET: x,y,deep = 0,y+deep,0
         if y+h>SHEET: break
         sheet[y:y+h, x:x+w] = im
-        x,deep,n = x+w,max(deep, h),n+1
-    us = (time.perf_counter()-t)/n*1e6
+        x,deep = x+w,max(deep, h)
     tmp = path.with_suffix('.partial.npy')
     np.save(tmp, sheet)
     os.replace(tmp, path)
-    return us
+
+def draw_cost(n=300):
+    "us to draw an image"
+    from zoofast.data.synth import synth_items
+    from zoofast.data.camera import read_synth
+    items,t = synth_items(n, seed=8).path,time.perf_counter()
+    for p in items: read_synth(p)
+    return (time.perf_counter()-t)/n*1e6
 
 @cache
 def sheet(): return np.load(cache_dir()/'sheet.npy', mmap_mode='r')
@@ -225,8 +231,9 @@ def main():
     if a.quick: a.n,a.sizes,a.steps,a.rounds = [1000, 3000],[64],5,1
     a.threads,a.store = set_threads(a.threads),a.store or cache_dir()/f'scale-{os.getpid()}.store'
     if a.phase: return one(a)
-    file,rows,more = cache_dir()/'sheet.npy',[],{}
-    if not file.exists(): more['draw_us'] = draw_sheet(file)
+    file,rows = cache_dir()/'sheet.npy',[]
+    if not file.exists(): draw_sheet(file)
+    more = dict(draw_us=draw_cost())
     png = a.plot or (Path(a.json).with_suffix('.png') if a.json else None)
     cols = ['name', 'size', 'us_per_image', 'cpu_us_per_image', 'ratio', 'seconds', 'start_seconds', 'peak_mb', 'gb', 'table_seconds', 'read_us']
     def run(name, n, repeat, rounds=1, size=None):
