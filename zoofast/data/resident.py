@@ -9,6 +9,7 @@ __all__ = ['on_device', 'draw_batch', 'place']
 import sys, weakref
 import numpy as np
 from functools import partial
+from threading import Lock
 from types import SimpleNamespace
 from fastcore.basics import patch
 from numba import njit
@@ -90,6 +91,21 @@ def on_device(
     return few,np.arange(len(rows))
 
 # %% ../../nbs/data/04b_resident.ipynb #0ea6e8bb
+_spare,_lock = [],Lock()
+
+def _holders(arrays, k): return sys.getrefcount(arrays[k])
+_nobody = _holders([np.empty(0)], 0)
+
+def _buffer(shape, keep=4):
+    "A float32 array: one that nobody holds any more, or a new one"
+    with _lock:
+        for k in range(len(_spare)):
+            if _spare[k].shape==shape and _holders(_spare, k)==_nobody: return _spare[k]
+        _spare.append(np.empty(shape, np.float32))
+        del _spare[:-keep]
+        return _spare[-1]
+
+# %% ../../nbs/data/04b_resident.ipynb #b42d94fe
 def draw_batch(
     store, # a Store, resident or not
     rows:np.ndarray, # (B,) row numbers
@@ -107,7 +123,7 @@ def draw_batch(
     flat = getattr(store, '_flat', None)
     dev = flat.pixels.device if device is None and flat is not None else _device(device)
     if dev.type=='cpu' and how is None:
-        x = torch.from_numpy(sample(store, rows, M, size, mean, std, fill))
+        x = torch.from_numpy(sample(store, rows, M, size, mean, std, fill, _buffer((len(rows),store.channels,size,size))))
         return x if dtype is None else x.to(dtype)
     from zoofast.data.resample_gpu import sample_device
     st,r = on_device(store, rows, dev)
