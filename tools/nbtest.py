@@ -10,15 +10,15 @@ def follow(args):
     "Start and end of each notebook as the workers report them, and the names that failed"
     p = subprocess.Popen(['nbdev_test', *args, '--do-print'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                          env=os.environ | dict(PYTHONUNBUFFERED='1'))
-    start,took,failed,tail = {},{},set(),False
+    start,end,failed,tail = {},{},set(),False
     for l in p.stdout:
-        if m := re.match(r'Starting (.+\.ipynb)$', l): start[m[1]] = time.time()
-        elif m := re.match(r'- Completed (.+\.ipynb)$', l): took[m[1]] = time.time()-start[m[1]]
+        if marks := re.findall(r'(Starting|- Completed) (.+?\.ipynb)', l):   # two workers may write into one line
+            for what,nb in marks: (start if what=='Starting' else end)[nb] = time.time()
         else:
             if tail and (m := re.match(r'\t(.+\.ipynb)$', l)): failed.add(m[1])
             tail |= 'Failed On The Following' in l
             if l.strip()!='Success.': print(l, end='', flush=True)
-    return p.wait(), start, took, failed
+    return p.wait(), start, {o: end[o]-start[o] for o in start if o in end}, failed
 
 def main(args):
     t = time.time()

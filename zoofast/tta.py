@@ -35,12 +35,12 @@ def _groups(members):
     return [[i for i,o in enumerate(keys) if o==k] for k in dict.fromkeys(keys)]
 
 # %% ../nbs/21_tta.ipynb #86fc0150
-_pixels = dict(cpu=2**18, cuda=2**24) # in one call of a net: for each thread of a CPU, for a GPU
+_pixels = dict(cpu=2**17, cuda=2**24) # in one call of a net: for each thread of a CPU, for a GPU
 
 def _auto_bs(members):
     "Images in one call of a net"
     n,kind = max(m.view['size']**2 for m in members),members[0].device.type
-    if kind=='cpu': return min(max(torch.get_num_threads()*_pixels['cpu']//n, 16), 128)
+    if kind=='cpu': return min(max(torch.get_num_threads()*_pixels['cpu']//n, 8), 128)
     return min(max(_pixels['cuda']//n, 32), 1024)
 
 # %% ../nbs/21_tta.ipynb #66ad5b3e
