@@ -7,12 +7,13 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items', 'synth_classes',
            'synth_folder', 'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine',
            'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'zoo_model', 'zoo_splitter',
-           'BalancedAccuracy', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases',
-           'ProgressiveSize', 'StopOnNaN', 'Spec', 'get_recipe', 'recipes', 'load_model', 'save_model', 'train',
-           'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine',
-           'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble', 'write_probs', 'write_submission',
-           'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes',
-           'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo']
+           'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA',
+           'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast', 'ChannelsLast', 'Compile', 'Spec',
+           'get_recipe', 'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust',
+           'fit_tau', 'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble',
+           'predict', 'save_ensemble', 'write_probs', 'write_submission', 'Picture', 'analyse', 'errors',
+           'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes', 'score_table',
+           'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -28,8 +29,9 @@ from .data.views import view_set
 from .data.sampling import class_weights
 from .data.dls import StoreBlock, file_dls, store_dls
 from .models.backbones import zoo_model, zoo_splitter
-from .train.metrics import BalancedAccuracy, MacroF1, Top5, macro_f1, per_class, scores
+from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5, macro_f1, per_class, scores
 from .train.callbacks import EMA, KeepBest, Phases, ProgressiveSize, StopOnNaN
+from .train.speed import Autocast, ChannelsLast, Compile
 from .train.recipes import Spec, get_recipe, recipes
 from .learner import load_model, save_model, train, zoo_learner
 from .tta import predict_members
@@ -46,8 +48,8 @@ from .demo import run_demo
 _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates',
          'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items', 'synth_classes', 'synth_folder',
          'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Photo', 'view_set',
-         'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'zoo_model', 'zoo_splitter', 'BalancedAccuracy', 'MacroF1',
-         'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Spec',
+         'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'zoo_model', 'zoo_splitter', 'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1',
+         'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast', 'ChannelsLast', 'Compile', 'Spec',
          'get_recipe', 'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau',
          'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble',
          'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
