@@ -164,7 +164,7 @@ def main():
     p.add_argument('--nets', nargs='+', help='timm nets; default: resnet18, on a GPU resnet50 efficientnet_b3 convnext_tiny')
     p.add_argument('--sizes', type=int, nargs='+', help='default: 64 128, on a GPU 128 224')
     p.add_argument('--bs', type=int, help='default: 64, on a GPU 256')
-    p.add_argument('--steps', type=int, help='timed steps of a turn; default: 8, on a GPU 30')
+    p.add_argument('--steps', type=int, help='timed steps of a turn; default: 20, on a GPU 30')
     p.add_argument('--warm', type=int, help='steps before them; default: 2, on a GPU 5')
     p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--amp', default='auto', choices=('auto','bf16','float32'), help='precision of zoofast and the limit')
@@ -178,7 +178,7 @@ def main():
     gpu = a.device!='cpu'
     if a.quick: a.n,a.sizes,a.rounds,a.bs,a.steps,a.warm,a.nets = 600,[32],1,32,3,1,['resnet10t']
     for k,v in dict(nets=['resnet50','efficientnet_b3','convnext_tiny'] if gpu else ['resnet18'], sizes=[128,224] if gpu else [64,128], bs=256 if gpu else 64,
-                    steps=30 if gpu else 8, warm=5 if gpu else 2).items():
+                    steps=30 if gpu else 20, warm=5 if gpu else 2).items():
         if getattr(a, k) is None: setattr(a, k, v)
     a.compile = a.compile or gpu and not a.quick
     threads = set_threads(a.threads)
