@@ -50,11 +50,12 @@ def draw(self:Affine,
 def matrices(self:Affine,
     h, w, size:int, fit:str='pad', # see `zoofast.data.fits.matrices`
     seed:int=0, epoch:int=0, items=None, # see `draw`; None: 0, 1, 2 ...
+    turn:float=0., # degrees, for a further input: see `zoofast.data.fits.as_inputs`
 )->np.ndarray: # (B,6) float32 for `sample`
     "One random pose per item, fitted to `size`"
     d = self.draw(seed, epoch, np.arange(len(h)) if items is None else items)
     t = d.pop('shift')*(size if self.unit=='output' else 1)
-    return matrices(h, w, size, fit, poses(**d), t, self.unit)
+    return matrices(h, w, size, fit, poses(**d), t, self.unit, turn)
 
 # %% ../../nbs/data/05a_augment.ipynb #a665129c
 AUGMENTS = {

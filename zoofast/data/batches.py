@@ -17,10 +17,10 @@ from fastai.vision.core import PILImage, PILImageBW
 from fastcore.basics import patch, store_attr
 from ..core import ZooError, refuse_unknown
 from .augment import Photo, as_affine, as_photo
-from .fits import matrices
+from .fits import as_inputs, matrices
 from .resample_gpu import to_device
-from .resident import draw_batch
-from .sampling import SampledDL, repeats
+from .resident import draw_batch, on_device
+from .sampling import SampledDL, _mix_in, repeats
 
 # %% ../../nbs/data/05d_batches.ipynb #9f6fef60
 class _FromStore(Transform):
@@ -65,18 +65,23 @@ class Unnormalize(DisplayedTransform):
 # %% ../../nbs/data/05d_batches.ipynb #79bd080d
 class StoreDL(SampledDL):
     "A fastai dataloader over rows of a Store"
-    _own = SampledDL._own + ['store', 'size', 'fit', 'aug', 'photo', 'mean', 'std', 'fill', 'meta', 'dtype', 'ahead']
+    _own = SampledDL._own + ['store', 'size', 'fit', 'aug', 'photo', 'mean', 'std', 'fill', 'meta', 'inputs', 'soft', 'share', 'dtype', 'ahead']
     def __init__(self,
         dataset, # `Datasets` whose items are rows of `store`
         *, store, size:int, fit:str, aug, photo, mean:list, std:list, fill, meta:bool, # see `StoreBlock`
+        inputs=(), # further inputs of the net: see `as_inputs`
+        soft=None, # (rows (m,) of `store`, probabilities (m,c)): soft targets for training
+        share:float=0., # of each training batch that is drawn from `soft`
         dtype=torch.float32, # of the images
         ahead:int=None, # batches drawn in advance by a second thread; 0: none; None: `_ahead`
         **kwargs, # for `SampledDL`
     ):
-        store_attr('store,size,fit,mean,std,fill,meta,dtype,ahead')
-        self.aug,self.photo = as_affine(aug),as_photo(photo)
+        store_attr('store,size,fit,mean,std,fill,meta,soft,share,dtype,ahead')
+        self.aug,self.photo,self.inputs = as_affine(aug),as_photo(photo),as_inputs(inputs)
         super().__init__(dataset, **{**kwargs, 'num_workers':0})
-        if dataset.n_inp!=1+meta: raise ZooError('The blocks and `meta` disagree.', 'For meta=True put a SizeBlock behind the StoreBlock.')
+        if dataset.n_inp!=1+len(self.inputs)+meta:
+            raise ZooError(f'The {dataset.n_inp} input blocks do not fit {1+len(self.inputs)} images{" and the size"*meta}.',
+                           'Behind the StoreBlock put TransformBlock(StoreImage(store)) for each of `inputs`, then a SizeBlock for meta=True.')
 
     @property
     def rows(self): return np.asarray(self.dataset.items, np.int64)
@@ -89,9 +94,22 @@ class StoreDL(SampledDL):
     def sample(self): return np.fromiter(islice(self._DataLoader__idxs, self.n), np.int64)   # fastai's `show_batch(unique=True)` has no end
 
 # %% ../../nbs/data/05d_batches.ipynb #e454cdd0
+@patch(as_prop=True)
+def _looks(self:StoreDL):
+    "How each input is drawn; what a further one leaves out is as in the main one"
+    main = dict(size=self.size, fit=self.fit, turn=0, mean=self.mean, std=self.std)
+    return [main, *(main|o for o in self.inputs)]
+
 @patch
-def _pixels(self:StoreDL, rows, M, dtype=None):
-    return draw_batch(self.store, rows, M, self.size, self.mean, self.std, self.fill, self.device or 'cpu', dtype)
+def _image(self:StoreDL, store, rows, keys, epoch, size, fit, turn, mean, std):
+    "One input of a batch"
+    h,w = store.height[rows],store.width[rows]
+    def get(M, dtype): return draw_batch(store, rows, M, size, mean, std, self.fill, self.device or 'cpu', dtype)
+    if not self.augmented: x = get(matrices(h, w, size, fit, turn=turn), self.dtype)
+    else:
+        x = get(self.aug.matrices(h, w, size, fit, self.seed, epoch, keys, turn), self.dtype if self.photo==Photo() else None)
+        x = self.photo.apply(x, mean, std, self.seed, epoch, keys).to(self.dtype)
+    return (TensorGrey if self.store.channels==1 else TensorImage)(x)
 
 # %% ../../nbs/data/05d_batches.ipynb #26a42205
 @patch
@@ -103,23 +121,38 @@ def _read_targs(self:StoreDL):
     return t
 
 # %% ../../nbs/data/05d_batches.ipynb #0e86c5ef
+@patch(as_prop=True)
+def _mixes(self:StoreDL): return self.soft is not None and self.shuffle
+
+@patch
+def _rows_at(self:StoreDL, pos):
+    "Rows of the store"
+    n = len(self.rows)
+    return np.where(pos<n, self.rows[np.minimum(pos, n-1)], self.soft[0][np.maximum(pos-n, 0)]) if self._mixes else self.rows[pos]
+
+@patch
+def _targets(self:StoreDL, pos):
+    "(B,) classes, or (B,c) probabilities"
+    if not self._mixes: return self.targs[pos]
+    n = len(self.rows)
+    hard,y = pos<n,self.soft[1][np.maximum(pos-n, 0)]
+    y[hard] = np.eye(y.shape[1], dtype=y.dtype)[self.targs[pos[hard]]]
+    return y
+
+# %% ../../nbs/data/05d_batches.ipynb #1108f4ca
 @patch
 def draw(self:StoreDL,
     pos:np.ndarray, # (B,) positions in the dataset
     keys:np.ndarray=None, # (B,) what the random views depend on; None: the rows
     epoch:int=0,
-)->tuple: # images (B,C,S,S), size metadata (B,4) if `meta`, classes (B,) if labelled
+)->tuple: # images (B,C,S,S), one tensor an input; size metadata (B,4) if `meta`; classes (B,), or (B,c) if some are soft, if labelled
     "One batch"
-    rows = self.rows[pos]
-    keys = rows if keys is None else keys
-    h,w = self.store.height[rows],self.store.width[rows]
-    if self.augmented:
-        M = self.aug.matrices(h, w, self.size, self.fit, self.seed, epoch, keys)
-        x = self.photo.apply(self._pixels(rows, M, self.dtype if self.photo==Photo() else None), self.mean, self.std, self.seed, epoch, keys).to(self.dtype)
-    else: x = self._pixels(rows, matrices(h, w, self.size, self.fit), self.dtype)
-    b = [(TensorGrey if self.store.channels==1 else TensorImage)(x)]
-    if self.meta: b.append(TensorBase(to_device(size_meta(h, w), x.device)))
-    if self.labelled: b.append(TensorCategory(to_device(self.targs[pos], x.device)))
+    rows = self._rows_at(pos)
+    keys,there = rows if keys is None else keys,(self.store,rows)
+    if self.device is not None and self.device.type!='cpu': there = on_device(*there, self.device)
+    b = [self._image(*there, keys, epoch, **o) for o in self._looks]
+    if self.meta: b.append(TensorBase(to_device(size_meta(self.store.height[rows], self.store.width[rows]), b[0].device)))
+    if self.labelled: b.append(TensorCategory(to_device(self._targets(pos), b[0].device)))
     return tuple(b)
 
 # %% ../../nbs/data/05d_batches.ipynb #5082d329
@@ -130,7 +163,7 @@ def create_batch(self:StoreDL, b): return self.draw(np.arange(len(b)))
 def view(self:StoreDL)->dict:
     "How evaluation images are drawn"
     norm = dict(mean=list(self.mean), std=list(self.std), channels=self.store.channels)
-    return dict(size=self.size, fit=self.fit, fill=self.fill, **norm, meta=self.meta)
+    return dict(size=self.size, fit=self.fit, fill=self.fill, **norm, meta=self.meta, inputs=self._looks[1:])
 
 # %% ../../nbs/data/05d_batches.ipynb #b4c4f800
 _ahead = dict(cpu=0, gpu=1)   # batches drawn in advance
@@ -151,7 +184,8 @@ def _lookahead(f, args, n):
 # %% ../../nbs/data/05d_batches.ipynb #8a84a37b
 @patch
 def create_batches(self:StoreDL, samps):
-    epoch,keys = self.epoch,self.rows[samps] + (repeats(samps)<<40)
+    rows = self._rows_at(samps)
+    epoch,keys = self.epoch,rows + (repeats(rows)<<40)
     starts = range(0, len(samps)-(self.bs-1)*self.drop_last, self.bs)
     args = ((samps[i:i+self.bs], keys[i:i+self.bs], epoch) for i in starts)
     there = 'cpu' if self.device is None or self.device.type=='cpu' else 'gpu'
@@ -159,10 +193,24 @@ def create_batches(self:StoreDL, samps):
 
 # %% ../../nbs/data/05d_batches.ipynb #72bb0252
 class _Again(Category):
-    "A class name that stands in for the size: shown only as a prediction, in colour"
+    "A class name that stands in for further inputs: shown only as a prediction, in colour"
     def show(self, ctx=None, color=None, **kwargs): return super().show(ctx=ctx, color=color, **kwargs) if color else ctx
 
 @patch
 def _pre_show_batch(self:StoreDL, b, max_n=9):
+    n,known = self.n_inp,len(b)>self.n_inp
+    if known and b[-1].ndim==2: b = *b[:-1],TensorCategory(b[-1].argmax(-1))
     x,y,its = super(StoreDL, self)._pre_show_batch(b, max_n)
-    return (x[0], y, its.map(lambda o: (o[0], o[-1], _Again(o[-1])))) if self.meta and len(b)>2 else (x, y, its)
+    return (x, y, its) if n==1 else (x[0], y, its.map(lambda o: (o[0], *([o[-1]]+[_Again(o[-1])]*(n-1))*known)))
+
+# %% ../../nbs/data/05d_batches.ipynb #5686040a
+@patch
+def get_idxs(self:StoreDL):
+    idxs = super(StoreDL, self).get_idxs()
+    return _mix_in(idxs, len(self.soft[0]), self.share, self.seed, self.epoch) if self._mixes else idxs
+
+@patch(as_prop=True)
+def prior(self:StoreDL)->np.ndarray:
+    "(c,) share of each class among what is drawn"
+    p = super(StoreDL, self).prior
+    return (1-self.share)*p + self.share*self.soft[1].mean(0) if self._mixes else p

@@ -17,17 +17,20 @@ from fastai.vision.core import PILImage, PILImageBW, imagenet_stats
 from fastai.vision.data import ImageBlock
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import ZooError, refuse_unknown
+from ..core import ZooError, refuse_unknown, uniforms
+from .augment import as_affine
 from .batches import StoreDL, StoreImage, StoreLabel, StoreSize, Unnormalize
+from .fits import as_inputs
 from .items import as_items, class_order
+from .resample import sample
 from .resident import place
-from .sampling import SampledDL, check_split
+from .sampling import SampledDL, check_split, repeats
 from .store import to_store
 
 # %% ../../nbs/data/06_dls.ipynb #167e7444
 def _stats(store, stats):
     "Mean and std per channel"
-    if isinstance(stats, str): refuse_unknown(stats, ['store','imagenet'], 'stats')
+    if isinstance(stats, str): refuse_unknown(stats, ['store','imagenet','zmuv'], 'stats')
     mean,std = [store.mean,store.std] if stats=='store' else imagenet_stats if stats=='imagenet' else stats
     if stats=='imagenet' and store.channels==1: mean,std = np.mean(mean),np.mean(std)
     mean,std = ([float(v) for v in np.atleast_1d(o)] for o in (mean, std))
@@ -36,6 +39,27 @@ def _stats(store, stats):
     return mean,[max(o, 1/255) for o in std]
 
 # %% ../../nbs/data/06_dls.ipynb #ead4fb2e
+_chunk = 8192 # views, as in S1
+
+def _zmuv(store, rows, fill, aug, seed, size, fit, turn, **_):
+    "Mean and std per channel of augmented views of `rows`"
+    r = rows[(uniforms(seed+_chunk, 0, np.arange(_chunk), 1)[:,0]*len(rows)).astype(np.int64)]
+    keys,s = r+(repeats(r)<<40),np.zeros((2,store.channels))
+    for i in range(0, _chunk, 256):
+        k = r[i:i+256]
+        M = as_affine(aug).matrices(store.height[k], store.width[k], size, fit, seed, 0, keys[i:i+256], turn)
+        x = sample(store, k, M, size, fill=fill)
+        s += [(x**p).sum((0,2,3), dtype=float) for p in (1,2)]
+    mean,square = s/(_chunk*size**2)
+    return mean.tolist(),((square-mean**2)**.5).tolist()
+
+def _stats_of(store, stats, looks, rows, *how):
+    "(mean, std) for each input"
+    if not (isinstance(stats, str) and stats=='zmuv'): return [_stats(store, stats)]*len(looks)
+    if rows is None: rows = store.rows('train')
+    return [_stats(store, _zmuv(store, rows if len(rows) else np.arange(len(store)), *how, **o)) for o in looks]
+
+# %% ../../nbs/data/06_dls.ipynb #6892da47
 def StoreBlock(
     store, # a Store
     size:int=128, # side of the square input, pixels
@@ -43,13 +67,17 @@ def StoreBlock(
     fill:float=None, # grey level 0..255 outside the image; None: border median of each image
     aug='s0', # training views: a name in `AUGMENTS`, an `Affine` (or a dict of its fields), or None
     photo=None, # jitter of light, blur and erasing of training batches: a `Photo` (or a dict of its fields), or None
-    stats='store', # normalisation: 'store' (its own mean and std), 'imagenet', or (mean, std) per channel in 0..1
+    stats='store', # normalisation: 'store' (its own mean and std), 'imagenet', 'zmuv' (of 8,192 augmented views), or (mean, std) per channel in 0..1
     meta:bool=False, # batches are (image, size metadata, class); in a DataBlock put a `SizeBlock` behind this one
+    inputs=(), # further inputs, dicts of size, fit and turn: see `as_inputs`; in a DataBlock put a TransformBlock(StoreImage(store)) for each behind it
     seed:int=42, # of order and augmentation
+    rows=None, # (n,) rows that 'zmuv' looks at; None: the split 'train', or all without one
 )->TransformBlock:
     "The input block of a DataBlock whose items are row numbers of `store`"
-    mean,std = _stats(store, stats)
-    look = dict(store=store, size=size, fit=fit, fill=fill, aug=aug, photo=photo, mean=mean, std=std, meta=meta, seed=seed)
+    inputs,main = as_inputs(inputs),dict(size=size, fit=fit, turn=0)
+    (mean,std),*rest = _stats_of(store, stats, [main, *(main|o for o in inputs)], rows, fill, aug, seed)
+    inputs = [dict(mean=m, std=s)|o for o,(m,s) in zip(inputs, rest)]
+    look = dict(store=store, size=size, fit=fit, fill=fill, aug=aug, photo=photo, mean=mean, std=std, meta=meta, inputs=inputs, seed=seed)
     return TransformBlock(type_tfms=StoreImage(store), batch_tfms=Unnormalize(mean, std), dl_type=StoreDL, dls_kwargs=look)
 
 def SizeBlock(
@@ -70,7 +98,9 @@ class StoreDLs(DataLoaders):
     def view(self): return self.valid.view
     def __repr__(self):
         n,v,a = ' + '.join(f'{dl.n:,}' for dl in self.loaders),self.view,f', alpha={self.train.alpha}' if self.train.alpha else ''
-        return f"StoreDLs({n} images, {self.c} classes, {v['size']} px, {v['fit']}, bs={self.bs}{a})"
+        look = ' and '.join(f"{o['size']} px, {o['fit']}{', turned by %g' % o['turn'] if o.get('turn') else ''}" for o in [v,*v['inputs']])
+        soft = f', {self.train.share:.0%} soft' if self.train.soft else ''
+        return f"StoreDLs({n} images, {self.c} classes, {look}, bs={self.bs}{a}{soft})"
 
 # %% ../../nbs/data/06_dls.ipynb #24e14cdd
 def _rows_of(items, store):
@@ -106,7 +136,22 @@ def test_dl(self:StoreDLs,
     return self.valid.new(Datasets(tls=tls, n_inp=ds.n_inp), store=store, **{'shuffle':False, 'drop_last':False, **kwargs})
 
 # %% ../../nbs/data/06_dls.ipynb #c8fd68ee
-@delegates(StoreBlock)
+def _read_soft(store, soft, share, valid):
+    "(rows, probabilities) of the images in `soft`, or None"
+    if soft is None:
+        if share: raise ZooError(f'There is nothing to draw share={share} of each batch from.', 'Give soft=Preds, or share=0.')
+        return None
+    if not 0<share<=1: raise ZooError(f'share={share} is no share of a batch.', 'Draw for example share=.33 of each from `soft`.')
+    soft = soft.align(vocab=store.vocab)[soft.ok]
+    if not len(soft): raise ZooError('`soft` has no predictions.', 'Leave it out.')
+    rows = pd.Index(store.ids).get_indexer(soft.ids)
+    for bad,what,cure in ((rows<0, 'not in the store', 'Pack them too; they need no label.'),
+                          (np.isin(rows, valid), 'validated on', 'Leave them out: who has trained on an image cannot be judged by it.')):
+        if bad.any(): raise ZooError(f"{bad.sum()} images of `soft` are {what}, such as '{soft.ids[bad][0]}'.", cure)
+    return rows,soft.probs
+
+# %% ../../nbs/data/06_dls.ipynb #7a7859e9
+@delegates(StoreBlock, but=['rows'])
 def store_dls(
     store, # a Store with a split
     size:int=128, # side of the square input, pixels
@@ -115,6 +160,8 @@ def store_dls(
     max_weight:float=None, # clip of those weights, in units of their mean over classes
     splits=('train','valid'), # names of splits, or two arrays of rows or masks
     eval_size:int=None, # side of evaluation images, when another
+    soft=None, # Preds: soft targets for images of the store that are not validated on
+    share:float=0., # of each training batch that is drawn from `soft`; targets are then probabilities (B,c)
     device=None, # None: a GPU if there is one
     resident:bool=None, # on a GPU, all pixels there (True), or streamed batch by batch; None: resident if they fit well
     **kwargs, # how images are drawn: see `StoreBlock`
@@ -125,15 +172,16 @@ def store_dls(
         raise ZooError(f'{both.size} images are in both parts, such as row {both[0]}.', 'Train and validate on different images.')
     names = [o if isinstance(o, str) else n for o,n in zip(splits, ('train','valid'))]
     check_split(store.label[tr], store.label[va], store.vocab, bs, names)
+    soft = _read_soft(store, soft, share, va)
     store = place(store, device or default_device(), resident)
-    look = StoreBlock(store, size, **kwargs)
-    meta = look.dls_kwargs['meta']
-    blocks = [look] + [SizeBlock(store)]*meta + [CategoryBlock(vocab=store.vocab, sort=False)]
+    look = StoreBlock(store, size, rows=tr, **kwargs)
+    blocks = [look] + [TransformBlock(type_tfms=StoreImage(store))]*len(look.dls_kwargs['inputs']) + [SizeBlock(store)]*look.dls_kwargs['meta']
     parts = lambda o: (range(len(tr)), range(len(tr), len(o)))
-    block = DataBlock(blocks, get_y=StoreLabel(store), splitter=parts, n_inp=1+meta)
+    block = DataBlock([*blocks, CategoryBlock(vocab=store.vocab, sort=False)], get_y=StoreLabel(store), splitter=parts, n_inp=len(blocks))
     dls = block.dataloaders(np.concatenate([tr,va]), bs=bs, device=device, alpha=alpha, max_weight=max_weight)
     dls = StoreDLs(*dls.loaders, path=dls.path, device=dls.device)
     dls.valid.size = eval_size or size
+    dls.train.soft,dls.train.share = soft,share
     return dls
 
 # %% ../../nbs/data/06_dls.ipynb #ccab322c

@@ -73,6 +73,21 @@ def repeats(
     res[order] = i - np.maximum.accumulate(np.where(np.diff(same, prepend=same[:1]), i, 0))
     return res
 
+# %% ../../nbs/data/05c_sampling.ipynb #30463ada
+_others = 0x50F7 # keeps these draws apart from all others
+
+def _mix_in(
+    order:np.ndarray, # (n,) item numbers
+    m:int, # how many others there are
+    share:float, # of all places
+    seed:int,
+    epoch:int,
+)->np.ndarray: # (n,) item numbers; the others are n, n+1 ... n+m-1
+    "Others in `share` of the places, drawn with replacement"
+    n = len(order)
+    theirs = np.diff(np.floor(np.arange(n+1)*share+1e-9))>0
+    return np.where(theirs, n+(uniforms(seed+_others, epoch, np.arange(n), 1)[:,0]*m).astype(np.int64), order)
+
 # %% ../../nbs/data/05c_sampling.ipynb #e3343d68
 def _too_big(bs, n): return f'A batch of {bs} is more than the {n} images of the training part.', f'Set bs={max(n//4,1)} or add images.'
 

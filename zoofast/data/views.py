@@ -22,10 +22,10 @@ class View:
     pose:tuple=None # (shift_x, shift_y, rot, shear, hflip, zoom, stretch): resampled, shifts in source pixels
     photo:tuple=() # (('cj',b,c) | ('gb',k,sigma), ...)
 
-def _turn(x, v):
-    "A view's mirror and quarter turns of a square batch"
+def _turn(x, v, turn=0):
+    "A view's mirror and quarter turns of a square batch, an input that is turned by `turn` degrees"
     if v.mirror: x = x.flip(-1)
-    return x.rot90(v.turns, (-2,-1))
+    return x.rot90(v.turns+int(turn)//45*v.mirror, (-2,-1))
 
 # %% ../../nbs/data/05b_views.ipynb #e0a2a7c9
 _turns = {'none':(0,0), 'orig':(0,0), 'hflip':(0,1), 'vflip':(2,1), 'rot90':(1,0), 'rot180':(2,0), 'rot270':(3,0)}
@@ -55,7 +55,7 @@ def _halton_views(n):
     from scipy.stats import qmc
     u = qmc.Halton(7, scramble=False).fast_forward(1).random(n)
     s = 2*u-1
-    P = np.stack([s[:,0]*8, s[:,1]*8, u[:,2]*360, s[:,3]*10, u[:,4]>.5, 1.4**s[:,5], 1.2**s[:,6]], 1)
+    P = np.stack([s[:,0]*-8, s[:,1]*-8, u[:,2]*360, s[:,3]*10, u[:,4]>.5, 1.4**s[:,5], 1.2**s[:,6]], 1)
     return [View(f'halton{k}', pose=tuple(map(float, p))) for k,p in enumerate(P)]
 
 # %% ../../nbs/data/05b_views.ipynb #00bf00f7
@@ -104,6 +104,7 @@ def draw_views(
     fill:float=None, # grey level outside the image; None: border median
     device=None, # where they are drawn; None: the CPU
     dtype=None, # of the views; None: float32
+    turn:float=0, # degrees, a multiple of 45, of a further input: see `as_inputs`
 ): # iterator of (View, tensor (B,C,size,size)); channels-last on a GPU
     "The views of a batch, one at a time; the plain view is sampled once and turned, mirrored or jittered"
     import torch
@@ -116,8 +117,8 @@ def draw_views(
     for v in views:
         if v.pose is not None:
             sx,sy,rot,shear,hf,zoom,stretch = v.pose
-            x = get(matrices(h, w, size, fit, poses(rot, shear, zoom, stretch, hf), (sx,sy), 'source'))
+            x = get(matrices(h, w, size, fit, poses(rot, shear, zoom, stretch, hf), (sx,sy), 'source', turn))
         else:
-            if base is None: base = get(matrices(h, w, size, fit))
-            x = _turn(base, v)
+            if base is None: base = get(matrices(h, w, size, fit, turn=turn))
+            x = _turn(base, v, turn)
         yield v,_photo(x, v.photo, mean, std).to(dtype or x.dtype).contiguous(memory_format=form)
