@@ -28,11 +28,13 @@ from .data.augment import AUGMENTS, Affine, Photo
 from .data.views import view_set
 from .data.sampling import class_weights
 from .data.dls import StoreBlock, file_dls, store_dls
-from .models.backbones import zoo_model, zoo_splitter
+from .models.backbones import zoo_model
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5, macro_f1, per_class, scores
 from .train.callbacks import EMA, KeepBest, Phases, ProgressiveSize, StopOnNaN
 from .train.speed import Autocast, ChannelsLast, Compile
-from .train.recipes import Spec, get_recipe, recipes
+from .train.optim import zoo_splitter
+from .train.spec import Spec
+from .train.recipes import get_recipe, recipes
 from .learner import load_model, save_model, train, zoo_learner
 from .tta import predict_members
 from .calibrate import adjust, fit_tau, fit_temperature

@@ -22,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
         raise ZooError(f'{self.prog}: {what}.', f'{near}See: {self.prog} --help')
     def _near(self, option):
         if '--set' in self._option_string_actions:
-            from zoofast.train.recipes import Spec
+            from zoofast.train.spec import Spec
             if (k := option.lstrip('-').replace('-', '_')) in Spec.__dataclass_fields__: return f'Write --set {k}=VALUE. '
         near = nearest(option, self._option_string_actions, 1)
         return f'Did you mean {near[0]}? ' if near else ''

@@ -9,6 +9,7 @@ __all__ = ['zoo_learner', 'spec_dls', 'spec_learner', 'as_member', 'save_model',
 import math, sys, warnings
 import numpy as np, torch
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from fastcore.basics import attrdict, patch
 from fastcore.foundation import L
@@ -22,12 +23,14 @@ from .core import ZooError, seed_all, someone_looks
 from .preds import Preds
 from .data.store import Store
 from .data.dls import store_dls
-from .models.backbones import ZooOptim, zoo_model, zoo_splitter
+from .models.backbones import zoo_model
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5
-from .train.callbacks import EMA, History, KeepBest, Phases, ProgressiveSize, StopOnNaN
+from .train.callbacks import EMA, Frozen, History, KeepBest, Phases, ProgressiveSize, StopOnNaN
 from .train.speed import Autocast, ChannelsLast, Compile
 from .train.loop import FlatLoss, ZooLearner
-from .train.recipes import Spec, eval_size, get_recipe, sizes
+from .train.optim import ZooOptim, zoo_splitter
+from .train.spec import Spec, eval_size, schedule, sizes
+from .train.recipes import get_recipe
 from .members import DECISION, Member, as_device, check_free, load_model, member_config
 
 # %% ../nbs/20_learner.ipynb #010841de
@@ -38,6 +41,7 @@ def _zoo_cbs(
     channels_last:bool=False, # memory order of the weights while training
     compile=False, # True, or a mode of torch.compile such as 'reduce-overhead'
     keep:str=None, # come back to the epoch that was best by this column of the history, such as 'macro_f1'
+    frozen:float=0., # epochs at the start in which only the head learns
 )->list:
     "The callbacks of these settings"
     res = [History(), StopOnNaN()]
@@ -47,31 +51,35 @@ def _zoo_cbs(
     if compile: res.append(Compile(compile))
     if channels_last: res.append(ChannelsLast())
     if keep: res.append(KeepBest(keep))
+    if frozen: res.append(Frozen(frozen))
     return res
 
 # %% ../nbs/20_learner.ipynb #5a47ad25
 def _look(dls):
-    "Channels, size and size metadata of the batches"
-    if hasattr(dls, 'view'): return list(map(dls.view.get, ('channels','size','meta')))
-    return [*dls.one_batch()[0].shape[1::2], False]
+    "Channels, size, size metadata and further inputs of the batches"
+    if hasattr(dls, 'view'): return [*map(dls.view.get, ('channels','size','meta')), dls.view.get('inputs', [])]
+    return [*dls.one_batch()[0].shape[1::2], False, []]
 
-@delegates(zoo_model, but=['arch','n_out','in_chans','meta','img_size'])
+@delegates(zoo_model, but=['arch','n_out','in_chans','meta','img_size','inputs'])
 def zoo_learner(
     dls, # from `store_dls` or `file_dls`
-    arch:str, # timm name, with or without tag
+    arch:str, # see `make_body`
     pretrained:bool=False, # start from timm's published weights
     head:str='linear', # 'linear', or 'mlp' with two hidden layers
     smoothing:float=.1, # label smoothing; 0: none
     weight=None, # (c,) weight of each class in the loss; None: equal
     lr:float=1e-3, # peak learning rate of the backbone
     lr_head:float=None, # and of the head; None: the same
-    wd:float=.05, # AdamW weight decay; norms and biases are spared
+    opt:str='adamw', # or 'sgd' with Nesterov momentum .9
+    wd:float=.05, # weight decay; norms and biases are spared
     ema:float=None, # decay of averaged weights
     clip:float=None, # largest norm of the gradient
     amp:str=None, # 'auto', 'bf16' or None
     channels_last:bool=False, # memory order of the weights while training
     compile=False, # True, or a mode of torch.compile such as 'reduce-overhead'
     keep:str=None, # best epoch to come back to, such as 'macro_f1'
+    frozen:float=0., # epochs at the start in which only the head learns
+    archs=(), # of the bodies of further inputs; left out: the same as the first
     metrics=None, # None: macro-F1, accuracy, balanced accuracy, top-5, log-loss
     cbs=None, # further callbacks
     seed:int=None, # of the new weights; None: as they come
@@ -79,13 +87,14 @@ def zoo_learner(
 )->ZooLearner:
     "A Learner for plankton"
     if seed is not None: seed_all(seed)
-    c,size,meta = _look(dls)
-    model = zoo_model(arch, len(dls.vocab), in_chans=c, pretrained=pretrained, head=head, meta=meta, img_size=size, **kwargs)
+    c,size,meta,inputs = _look(dls)
+    inputs = [dict(o, arch=a) if a else o for o,a in zip_longest(inputs, archs)]
+    model = zoo_model(arch, len(dls.vocab), in_chans=c, pretrained=pretrained, head=head, meta=meta, img_size=size, inputs=inputs, **kwargs)
     loss = FlatLoss(label_smoothing=smoothing, weight=None if weight is None else torch.as_tensor(weight, dtype=torch.float32))
     if metrics is None: metrics = [MacroF1(), Accuracy(), BalancedAccuracy(), Top5(), LogLoss()]
-    return ZooLearner(dls, model.to(as_device(getattr(dls, 'device', None))), loss_func=loss, opt_func=ZooOptim, splitter=zoo_splitter,
+    return ZooLearner(dls, model.to(as_device(getattr(dls, 'device', None))), loss_func=loss, opt_func=partial(ZooOptim, opt=opt), splitter=zoo_splitter,
                       lr=slice(lr, lr_head) if lr_head else lr, wd=wd, metrics=metrics,
-                      cbs=_zoo_cbs(ema, clip, amp, channels_last, compile, keep)+L(cbs))
+                      cbs=_zoo_cbs(ema, clip, amp, channels_last, compile, keep, frozen)+L(cbs))
 
 # %% ../nbs/20_learner.ipynb #a87de552
 def _warm_cosine(
@@ -100,6 +109,12 @@ def _warm_cosine(
     if pos<warm: return lr*(.1+.9*pos/warm)
     return min_lr + (lr-min_lr)*(1+math.cos(math.pi*min((pos-warm)/(end-warm), 1)))/2
 
+def _peak(learn, lr):
+    "(groups,) the rates that a schedule starts from"
+    if learn.opt is None: learn.create_opt()
+    learn.opt.set_hyper('lr', learn.lr if lr is None else lr)
+    return np.array([h['lr'] for h in learn.opt.hypers])
+
 @patch
 def fit_cosine(self:Learner,
     n_epoch:int, # epochs
@@ -110,23 +125,38 @@ def fit_cosine(self:Learner,
     wd=None, cbs=None, reset_opt=False, # as in `fit`
 ):
     "Fit with a linear warm-up and a cosine"
-    if self.opt is None: self.create_opt()
-    self.opt.set_hyper('lr', self.lr if lr_max is None else lr_max)
-    peak = np.array([h['lr'] for h in self.opt.hypers])
-    f = partial(_warm_cosine, peak, warm=warmup/n_epoch, end=(t_max or n_epoch)/n_epoch, min_lr=min_lr)
+    f = partial(_warm_cosine, _peak(self, lr_max), warm=warmup/n_epoch, end=(t_max or n_epoch)/n_epoch, min_lr=min_lr)
+    self.fit(n_epoch, cbs=ParamScheduler({'lr':f})+L(cbs), reset_opt=reset_opt, wd=wd)
+
+@patch
+def fit_step(self:Learner,
+    n_epoch:int, # epochs
+    drops=(700/840, 800/840), # shares of the training, ascending; S1's
+    lr_max=None, # rate at the start; None: the learner's own
+    div:float=10., # what each drop divides by
+    wd=None, cbs=None, reset_opt=False, # as in `fit`
+):
+    "Fit at a rate that goes down in steps"
+    peak = _peak(self, lr_max)
+    f = lambda pos: peak/div**sum(pos>=o for o in drops)
     self.fit(n_epoch, cbs=ParamScheduler({'lr':f})+L(cbs), reset_opt=reset_opt, wd=wd)
 
 # %% ../nbs/20_learner.ipynb #2a3c0320
+_soft_error = {True: ('The recipe wants a share of images with soft targets, and there are none.', 'Give soft=preds, or set share=0.'),
+               False: ('There are soft targets, but the recipe gives them no share of a batch.', 'Set share, such as .33.')}
+
 def spec_dls(
     spec:Spec,
     store:Store,
     device=None, # None: the GPU if there is one
+    soft=None, # Preds whose probabilities are the targets of `spec.share` of each batch: see `zoofast.beyond.pseudo`
 ):
     "The DataLoaders of a Spec"
     if store.channels!=spec.channels:
         raise ZooError(f'The store has {store.channels} channels, the recipe wants {spec.channels}.',
                        f'Set channels={store.channels}, or pack the images again.')
-    own = attrdict(spec, 'bs', 'aug', 'photo', 'fit', 'fill', 'stats', 'alpha', 'max_weight', 'meta', 'seed')
+    if (soft is None)==(spec.share>0): raise ZooError(*_soft_error[soft is None])
+    own = attrdict(spec, 'bs', 'aug', 'photo', 'fit', 'fill', 'stats', 'alpha', 'max_weight', 'meta', 'seed', 'inputs', 'share') | dict(soft=soft)
     return store_dls(store, size=sizes(spec)[0], eval_size=eval_size(spec), device=as_device(device), **own)
 
 # %% ../nbs/20_learner.ipynb #c337f1e2
@@ -139,7 +169,8 @@ def spec_learner(
     own = [ProgressiveSize(spec.size)] if isinstance(spec.size, dict) else []
     if spec.phases: own.append(Phases(spec.phases, spec.max_weight))
     kw = attrdict(spec, 'pretrained', 'head', 'hidden', 'ratio', 'drop', 'checkpoint', 'smoothing',
-                  'lr', 'lr_head', 'wd', 'ema', 'clip', 'amp', 'channels_last', 'compile', 'seed')
+                  'lr', 'lr_head', 'opt', 'wd', 'ema', 'clip', 'amp', 'channels_last', 'compile', 'frozen', 'seed')
+    kw['archs'] = [o.get('arch') for o in spec.inputs]
     learn = zoo_learner(dls, spec.arch, keep=None if spec.keep=='last' else spec.keep, cbs=own+L(cbs), **kw, **(spec.options or {}))
     learn.spec = spec
     return learn
@@ -148,7 +179,9 @@ def spec_learner(
 def fit_spec(self:ZooLearner):
     "Fit as the Spec of this Learner says"
     s,n,warm = self.spec,self.spec.epochs,self.spec.warmup
-    if s.schedule=='cosine': self.fit_cosine(n, warmup=warm or 0., t_max=s.t_max, min_lr=s.min_lr)
+    kind,drops = schedule(s)
+    if kind=='step': self.fit_step(n, drops)
+    elif kind=='cosine': self.fit_cosine(n, warmup=warm or 0., t_max=s.t_max, min_lr=s.min_lr)
     else: self.fit_one_cycle(n, pct_start=.25 if warm is None else warm/n)
 
 # %% ../nbs/20_learner.ipynb #06954bdd
@@ -216,12 +249,13 @@ def train(
     log=None, # CSV that grows by a line an epoch, to look at while it trains
     show:bool=None, # bars; None: where somebody looks, lines on stderr elsewhere; False: silent
     overwrite:bool=False, # replace a model that is at `out`
+    soft=None, # Preds whose probabilities are the targets of `spec.share` of each batch
 )->ZooLearner: # trained; `.stopped` says why not to the end
     "Train one member by its recipe"
     if not isinstance(spec, Spec): spec = get_recipe(spec)
     if out is not None: check_free(out, overwrite)
     if not isinstance(store, Store): store = Store(store)
-    learn = spec_learner(spec, spec_dls(spec, store, device), cbs)
+    learn = spec_learner(spec, spec_dls(spec, store, device, soft), cbs)
     learn.history.csv,learn.stopped = log,''
     _watch(learn, show)
     try: learn.fit_spec()

@@ -19,7 +19,7 @@ from .core import ZooError, atomic_folder, atomic_write, few, plain, read_json, 
 from .preds import Preds
 from .models.backbones import ZooNet, zoo_model
 from .train.metrics import per_class, scores
-from .train.recipes import Spec
+from .train.spec import Spec
 
 # %% ../nbs/19_members.ipynb #18880ca3
 _format = 'zoofast.model/1'
@@ -42,8 +42,9 @@ def member_config(
     cfg,vocab = model.config(),[str(o) for o in vocab]
     if len(set(vocab))!=cfg['n_out']:
         raise ZooError(f"{len(set(vocab))} different class names for a net of {cfg['n_out']} outputs.", 'Give one name for each output.')
+    look = {k:view[k] for k in _view} | ({'inputs':view['inputs']} if view.get('inputs') else {})
     now = datetime.now(timezone.utc).isoformat(timespec='seconds')
-    return plain(dict(format=_format, arch=cfg['arch'], model=cfg, vocab=vocab, counts=counts, view={k:view[k] for k in _view}, prior=prior,
+    return plain(dict(format=_format, arch=cfg['arch'], model=cfg, vocab=vocab, counts=counts, view=look, prior=prior,
                       **(DECISION|decision), spec=spec, scores={}, versions=versions(), created=now, sha256=''))
 
 # %% ../nbs/19_members.ipynb #f44bda51
@@ -71,9 +72,9 @@ class Member:
             if k in d: return d[k]
         raise AttributeError(f'A Member has no {k}')
     @torch.no_grad()
-    def __call__(self, x, meta=None):
+    def __call__(self, *xb):
         self.model.eval()
-        return (self.model(x) if meta is None else self.model(x, meta)).float()
+        return self.model(*xb).float()
     def to(self, device): self.model.to(as_device(device)); return self
     @property
     def device(self): return next(self.model.parameters()).device

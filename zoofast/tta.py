@@ -22,16 +22,23 @@ from .members import DECISION, Member
 from .learner import as_member
 
 # %% ../nbs/21_tta.ipynb #a2b94fd6
+_averages = 'logits','geometric','probs','entropy'
+
 def _mean_views(
     z, # (V,B,c) logits of all views
-    average, # 'logits' or 'probs'
+    average, # in `_averages`
 ): # (B,c) logits
-    return z.mean(0) if average=='logits' else z.log_softmax(-1).logsumexp(0)-math.log(len(z))
+    if average in ('logits','geometric'): return z.mean(0)
+    lp = z.log_softmax(-1)
+    if average=='probs': return lp.logsumexp(0)-math.log(len(z))
+    return (lp+(lp.exp()*lp).sum(-1, keepdim=True).log_softmax(0)).logsumexp(0)
 
 # %% ../nbs/21_tta.ipynb #14c2e66e
+_look = 'size','fit','fill','mean','std'
+
 def _groups(members):
     "Positions in `members`, grouped by how they see an image"
-    keys = [str([m.view[k] for k in ('size','fit','fill','mean','std')]) for m in members]
+    keys = [str([m.view.get(k) for k in (*_look,'inputs')]) for m in members]
     return [[i for i,o in enumerate(keys) if o==k] for k in dict.fromkeys(keys)]
 
 # %% ../nbs/21_tta.ipynb #86fc0150
@@ -39,7 +46,7 @@ _pixels = dict(cpu=2**17, cuda=2**24) # in one call of a net: for each thread of
 
 def _auto_bs(members):
     "Images in one call of a net"
-    n,kind = max(m.view['size']**2 for m in members),members[0].device.type
+    n,kind = max(m.view['size']**2 + sum(o.get('size', m.view['size'])**2 for o in m.view.get('inputs', ())) for m in members),members[0].device.type
     if kind=='cpu': return min(max(torch.get_num_threads()*_pixels['cpu']//n, 8), 128)
     return min(max(_pixels['cuda']//n, 32), 1024)
 
@@ -51,17 +58,18 @@ def _channels_last(x):
     return x.as_strided(x.shape, (h*w, 1, w, 1))
 
 def _stacks(it, k):
-    "`k` views at a time, one behind the other in one batch"
-    while xs := list(islice(it, k)): yield _channels_last(torch.cat(xs) if len(xs)>1 else xs[0])
+    "`k` views at a time, one behind the other in one batch, for each input"
+    while views := list(islice(it, k)): yield [_channels_last(torch.cat(xs) if len(xs)>1 else xs[0]) for xs in zip(*views)]
 
 def _looks(members, groups, batches, views, bs):
-    "(batch, group, images (V*B,C,S,S)) for the views of each batch, up to `bs` images together; group None when a batch is over"
+    "(batch, group, [images (V*B,C,S,S) of each input]) for the views of each batch, up to `bs` images together; group None when a batch is over"
     for b in batches:
         for group in groups if len(b.rows) else ():
             first = members[group[0]]
             v = first.view
-            it = draw_views(b.store, b.rows, v['size'], views, v['fit'], v['mean'], v['std'], v['fill'], device=first.device)
-            for x in _stacks((x for _,x in it), max(1, bs//len(b.rows))): yield b,group,x
+            looks = [{**{k:v[k] for k in _look}, **o} for o in [{}, *v.get('inputs', ())]]
+            its = zip(*(draw_views(b.store, b.rows, views=views, device=first.device, **o) for o in looks))
+            for xs in _stacks(([x for _,x in o] for o in its), max(1, bs//len(b.rows))): yield b,group,xs
         yield b,None,None
 
 # %% ../nbs/21_tta.ipynb #4869fa36
@@ -72,24 +80,25 @@ class _Asked:
     "A member as it is asked: precision, images in a call, and what it has said of the batch at hand"
     def __init__(self, m, bs, halves=(False,), progress=None):
         self.m,self.bs,self.halves,self.progress,self.zs,self.secs = m,bs,halves,progress,{},{}
-    def _call(self, x, meta, half):
+    def _call(self, xs, meta, half):
         with torch.inference_mode(), torch.autocast(self.m.device.type, torch.bfloat16) if half else nullcontext():
             while True:
-                metas = meta.split(self.bs) if self.m.view['meta'] else [None]*-(-len(x)//self.bs)
-                try: return torch.cat([self.m(o, t) for o,t in zip(x.split(self.bs), metas)])
+                parts = zip(*(o.split(self.bs) for o in (xs+[meta] if self.m.view['meta'] else xs)))
+                try: return torch.cat([self.m(*o) for o in parts])
                 except torch.OutOfMemoryError: self._less()
     def _less(self):
         if self.bs==1: raise ZooError(f'The memory of {self.m.device} is too small for one image through {self.m.name}.', "Use device='cpu'.") from None
         self.bs //= 2
         if self.m.device.type=='cuda': torch.cuda.empty_cache()
         _say(f'{self.m.name}: out of memory, {self.bs} images at a time from now on', self.progress)
-    def look(self, x, meta):
-        "Take the (V*B,C,S,S) images of V views; `meta` (B,4) is their size"
-        x,meta,n = x.to(self.m.device),meta.to(self.m.device),len(meta)
+    def look(self, xs, meta):
+        "Take the (V*B,C,S,S) images of V views, a tensor for each input; `meta` (B,4) is their size"
+        xs,meta,n = [x.to(self.m.device) for x in xs],meta.to(self.m.device),len(meta)
+        v = len(xs[0])//n
         for half in self.halves:
             t = self._time()
-            z = self._call(x, meta.repeat(len(x)//n, 1), half).view(-1, n, len(self.m.vocab))
-            self.zs.setdefault(half, []).append(z); self.secs.setdefault(half, []).append((self._time()-t)/len(x))
+            z = self._call(xs, meta.repeat(v, 1), half).view(v, n, len(self.m.vocab))
+            self.zs.setdefault(half, []).append(z); self.secs.setdefault(half, []).append((self._time()-t)/(n*v))
     def _time(self):
         if len(self.halves)>1 and self.m.device.type=='cuda': torch.cuda.synchronize(self.m.device)
         return time.perf_counter()
@@ -150,10 +159,10 @@ def _answers(nets, batches, views, bs, average):
     "(batch, [a function that gives (B,c) logits, a member])"
     members = [o.m for o in nets]
     with closing(_looks(members, _groups(members), batches, views, bs)) as it, closing(Ahead(it) if _draw_ahead.get(members[0].device.type) else it) as it:
-        for b,group,x in it:
+        for b,group,xs in it:
             if group is None: yield b,[_home(o.answer(average)) for o in nets]; continue
             meta = torch.from_numpy(size_meta(b.store.height[b.rows], b.store.width[b.rows]))
-            for i in group: nets[i].look(x, meta)
+            for i in group: nets[i].look(xs, meta)
 
 def _counted(batches, n, progress):
     "A bar in images beside `batches`"
@@ -176,7 +185,7 @@ def _chunks(
     rows=None,# places of a chunk, rounded up to whole batches; None: all in one
 ): # (lo, hi, a float32 (hi-lo,c) array a member with NaN where there is no image, {place: reason})
     "Logits of several members, from one reading of the pixels; memory is that of a chunk"
-    refuse_unknown(average, ('logits','probs'), 'average')
+    refuse_unknown(average, _averages, 'average')
     for m in members:
         if (c := m.view['channels'])!=stream.channels:
             raise ZooError(f'{m.name} was trained on images with {c} channel{"s"*(c>1)}, the store has {stream.channels}.', 'Pack the images again.')
@@ -225,7 +234,7 @@ def predict_members(
     rows=None,            # of a Store: only these; None: all
     views='none',         # 'none', 'd4', 'halton:70', a list of tokens ...: see `view_set`
     bs:int=None,          # images in one call of a net; None: as fits the device
-    average:str='logits', # over views: 'logits' or 'probs'
+    average:str='logits', # over views: 'logits', 'probs', 'geometric' (as logits), 'entropy' (probs, weighted by exp of minus their entropy)
     amp=None,             # 'float32'; 'bf16'; 'auto': bf16 where it is faster and agrees; None: 'auto' on a GPU, else float32
     progress:bool=None,   # a bar, and what was decided; None: where one can be seen; False: silent
 )->list: # Preds of each member, rows in the order asked, unreadable images with the reason
@@ -242,7 +251,7 @@ def tta(self:Learner,
     ds_idx:int=1,         # 1: the validation part
     dl=None,              # a dl of its own, such as `learn.dls.test_dl(images)`
     views=None,           # over a Store: None is the recipe's, else 'd4'; 'none', 's0', 'halton:70' ...: see `view_set`
-    average:str='logits', # over views: 'logits' or 'probs'
+    average:str='logits', # over views: see `predict_members`
     amp=None,             # see `predict_members`
     progress:bool=None,   # a bar; None: where one can be seen
     **kwargs,             # over files: fastai's own `n`, `beta`, `item_tfms`, `batch_tfms`, `use_max`

@@ -136,6 +136,7 @@ def _tidy(self:ZooLearner):
 
 # %% ../../nbs/train/02b_loop.ipynb #f862ce6b
 class FlatLoss(CrossEntropyLossFlat):
-    "Cross-entropy, for logits of two dimensions straight from torch"
+    "Cross-entropy, for logits of two dimensions straight from torch; targets are classes (B,) or probabilities (B,c)"
     def __call__(self, inp, targ, **kwargs):
-        return self.func(inp, targ, **kwargs) if inp.ndim==2 and targ.ndim==1 else super().__call__(inp, targ, **kwargs)
+        flat = inp.ndim==2 and (targ.ndim==1 or targ.is_floating_point())
+        return self.func(inp, targ.to(inp.dtype) if targ.is_floating_point() else targ, **kwargs) if flat else super().__call__(inp, targ, **kwargs)
