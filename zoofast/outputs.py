@@ -111,12 +111,13 @@ def write_submission(
     style:str='label',     # 'label': one class an image; 'probs': a probability column a class
     names:str='index',     # for style 'label': 'index', 'prefix' or 'name'
     order='lexicographic', # 'lexicographic', 'given', a list of image names, or a sample submission (Path or '...csv[.gz]')
-    columns:tuple=None,    # header; default the sample's, else ('imgname','label') or ('image', *vocab)
+    columns=None,          # header in its order: names, or a CSV that begins with it; default the sample's, else ('imgname','label') or ('image', *vocab)
     fallback:str=None,     # class for unreadable images; None refuses them
     imgname=_basename,      # id -> image name
 )->Path:
     "Write a submission file, every image exactly once"
     refuse_unknown(style, ('label','probs'), 'style')
+    if isinstance(columns,(str,Path)): columns = tuple(_read_sample(columns).columns)
     if isinstance(order,Path) or (isinstance(order,str) and order.endswith(('.csv','.csv.gz'))):
         sample = _read_sample(order)
         order, columns = sample.iloc[:,0].tolist(), columns or tuple(sample.columns)

@@ -51,10 +51,22 @@ def _metric(hits, named, real, metric):
     if metric=='balanced_accuracy': return (hits/np.maximum(real,1)).sum(-1)/(real>0).sum(-1)
     return (2*hits/np.maximum(named+real,1)).mean(-1)
 
-def _grid_scores(choice, y, c, metric):
-    "One metric for each row of `choice`, (m,)"
-    refuse_unknown(metric, ('macro_f1','accuracy','balanced_accuracy'), 'metric')
-    return np.concatenate([_metric(*_counts(choice[i:i+16], y, c, 0, 1), metric)[0] for i in range(0,len(choice),16)])
+# %% ../nbs/22b_weights.ipynb #e796af8d
+def _said(s, y, grid, rule, metric):
+    "What each weighting says of each image, (m,n): its first choice, or for 'log_loss' its loss; `s` (k,n,c) is what the rule adds up"
+    if metric!='log_loss': return _choices(s, grid)
+    if rule=='vote': raise ZooError('Votes are no probabilities and have no log-loss.', "Use rule 'probs' or 'logits', or another metric.")
+    i = np.arange(len(y))
+    if rule=='probs': return -np.log(np.clip(grid @ s[:,i,y].astype(np.float64), 1e-15, 1))
+    return np.stack([np.minimum(-log_softmax(np.tensordot(a, s, 1))[i,y], -math.log(1e-15)) for a in grid])
+
+def _grid_scores(said, y, c, metric):
+    "One metric for each row of `said`, (m,)"
+    refuse_unknown(metric, ('macro_f1','accuracy','balanced_accuracy','log_loss'), 'metric')
+    if metric=='log_loss': return said.mean(1)
+    return np.concatenate([_metric(*_counts(said[i:i+16], y, c, 0, 1), metric)[0] for i in range(0,len(said),16)])
+
+def _gain(score, metric): return -score if metric=='log_loss' else score
 
 # %% ../nbs/22b_weights.ipynb #14ad5af9
 def _loss_probs(a, s, y):
@@ -76,7 +88,7 @@ def _logloss_weights(s, y, rule):
         a = softmax(w)
         v,d = loss(a, s, y)
         return v, a*(d-a@d)
-    return softmax(minimize(f, np.zeros(len(s)), jac=True, method='L-BFGS-B', tol=1e-9).x)
+    return softmax(minimize(f, np.zeros(len(s)), jac=True, method='L-BFGS-B', tol=1e-9, options=dict(maxfun=10_000)).x)
 
 # %% ../nbs/22b_weights.ipynb #9cc80d66
 @dataclass(repr=False)
@@ -94,7 +106,7 @@ class Weights:
     def near(self):
         "The weightings that differ from the best by no more than chance"
         v = self.table[self.metric]
-        return self.table[v.max()-v<=self.table.se]
+        return self.table[(v-v.iloc[0]).abs()<=self.table.se]
     @property
     def spread(self):
         "Lowest, chosen and highest near-equal weight of each member"
@@ -112,6 +124,7 @@ def _best(score, grid):
 
 def _chance(choice, y, c, metric, best, k=50, draws=100, seed=0):
     "Standard error of each weighting's distance from the best: bootstrap over `k` random groups of images"
+    if metric=='log_loss': return (choice-choice[best]).std(1)/len(y)**.5
     rng, k = np.random.default_rng(seed), min(k,len(y))
     g, w = rng.permutation(len(y))%k, rng.multinomial(k, np.full(k,1/k), draws).astype(float)
     def drawn(ch): return _metric(*(np.tensordot(w, o, 1) for o in _counts(ch,y,c,g,k)), metric)
@@ -137,18 +150,18 @@ def _weightings(s, y, method, step, rule):
 def fit_weights(
     members,               # labelled Preds that no member was trained on
     method:str='grid',     # 'grid': best metric on a simplex; 'logloss': L-BFGS; 'equal'
-    metric:str='macro_f1', # also 'accuracy', 'balanced_accuracy'
+    metric:str='macro_f1', # also 'accuracy', 'balanced_accuracy', 'log_loss' (nats, the least is best)
     step:float=.05,        # of the grid
     rule:str='logits',     # 'logits', 'probs' or 'vote'
 )->Weights:
     "Weights that do best on the images all members have in common"
     ps, _, s, y = _prepare(members, rule)
     grid = _weightings(s, y, method, step, rule)
-    choice = _choices(s, grid)
-    v = _grid_scores(choice, y, s.shape[-1], metric)
-    i = _best(v, grid)
-    tab = pd.DataFrame({metric:v, 'se':_chance(choice, y, s.shape[-1], metric, i), **{f'w_{n}':grid[:,k] for k,n in enumerate(ps)}})
-    tab = tab.sort_values(metric, ascending=False, kind='stable', ignore_index=True)
+    said = _said(s, y, grid, rule, metric)
+    v = _grid_scores(said, y, s.shape[-1], metric)
+    i = _best(_gain(v, metric), grid)
+    tab = pd.DataFrame({metric:v, 'se':_chance(said, y, s.shape[-1], metric, i), **{f'w_{n}':grid[:,k] for k,n in enumerate(ps)}})
+    tab = tab.sort_values(metric, ascending=metric=='log_loss', kind='stable', ignore_index=True)
     return Weights(dict(zip(ps,grid[i].tolist())), float(v[i]), metric, method, rule, tab)
 
 # %% ../nbs/22b_weights.ipynb #2eb37143
@@ -174,23 +187,26 @@ def plot_weights(
 def cross_fit(
     members,               # labelled Preds that no member was trained on
     k:int=2,               # parts; 2: each half by the other half
-    method:str='grid', metric:str='macro_f1', step:float=.05, rule:str='logits', # see `fit_weights`
+    method='grid',         # see `fit_weights`; or a function of {name: Preds} that gives `Weights`: any way to weigh or choose members
+    metric:str='macro_f1', step:float=.05, rule:str='logits', # see `fit_weights`
     seed:int=42,           # decides the parts (by id, stratified)
 )->Preds: # all images that the members share, combined; `.meta['folds']` holds the weights of each part
     "Combined scores of images that did not fit their own weights"
     ps, ok, s, y = _prepare(members, rule)
-    first = next(iter(ps.values()))
+    first, at = next(iter(ps.values())), np.flatnonzero(ok)
     fold = fold_ids(first.ids, k, seed, labels=first.targs)
-    out, ws = np.full_like(first.logits, np.nan), []
-    if method!='logloss': choice = _choices(s, grid := _weightings(s, y, method, step, rule))      # the same for all parts
+    out, ws, free = np.full_like(first.logits, np.nan), [], callable(method) or method=='logloss'
+    if not free: said = _said(s, y, grid := _weightings(s, y, method, step, rule), rule, metric)      # the same for all parts
     for i in range(k):
         fit, put = fold[ok]!=i, fold==i
         if not fit.any(): raise ZooError(f'{len(y)} labelled rows in {k} parts leave one without rows to fit on.', 'Use fewer parts.')
-        if method=='logloss': w = _logloss_weights(s[:,fit], y[fit], rule)
-        else: w = grid[_best(_grid_scores(choice[:,fit], y[fit], s.shape[-1], metric), grid)]
+        if callable(method): w = method({n:p[at[fit]] for n,p in ps.items()})
+        elif free: w = _logloss_weights(s[:,fit], y[fit], rule)
+        else: w = grid[_best(_gain(_grid_scores(said[:,fit], y[fit], s.shape[-1], metric), metric), grid)]
         c = combine({n:p[put] for n,p in ps.items()}, w, rule)
         out[put] = c.logits; ws.append(c.meta['weights'])
-    return replace(first, logits=out, errors={a:b for p in ps.values() for a,b in p.errors.items()}, meta=dict(rule=rule, method=method, folds=ws))
+    name = getattr(method, '__name__', 'function') if callable(method) else method
+    return replace(first, logits=out, errors={a:b for p in ps.values() for a,b in p.errors.items()}, meta=dict(rule=rule, method=name, folds=ws))
 
 # %% ../nbs/22b_weights.ipynb #5d30daa8
 def choose_weights(
@@ -200,11 +216,15 @@ def choose_weights(
 )->Weights: # `.cv` holds each method's score on rows it was not fitted on
     "The simplest method whose cross-validated score differs from the best by no more than chance"
     ps = align_members(members, common=True)
-    methods = ['equal','grid'] + ['logloss']*(rule!='vote')                # simplest first
+    grid = not step>0 or math.comb(round(1/step)+len(ps)-1, len(ps)-1)<=_max_grid
+    methods = ['equal'] + ['grid']*grid + ['logloss']*(rule!='vote')       # simplest first
     outs = [cross_fit(ps, k, m, metric, step, rule, seed) for m in methods]
     first,*_ = outs
     ok = first.ok & (first.targs>=0)
-    ch, y, c = np.stack([o.logits[ok].argmax(1) for o in outs]), first.targs[ok], len(first.vocab)
-    v = _grid_scores(ch, y, c, metric)
-    i = int(np.flatnonzero(v.max()-v<=_chance(ch, y, c, metric, int(v.argmax())))[0])
+    y, c = first.targs[ok], len(first.vocab)
+    said = np.concatenate([_said(o.logits[None,ok], y, np.ones((1,1)), 'logits', metric) for o in outs])
+    v = _grid_scores(said, y, c, metric)
+    g = _gain(v, metric)
+    i = int(np.flatnonzero(g.max()-g<=_chance(said, y, c, metric, int(g.argmax())))[0])
     return replace(fit_weights(ps, methods[i], metric, step, rule), cv=dict(zip(methods,v.tolist())))
+_max_grid = 20_000 # weightings: five members in steps of .05; more members are weighed by log-loss alone
