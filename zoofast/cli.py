@@ -186,7 +186,7 @@ def _analyse(a):
 @_command('zoofast recipes\nzoofast recipes demo-resnet --save mine.yaml', _arg('name', nargs='?', help='print this one'),
     _arg('--save', metavar='YAML', help='write it into a file to edit'))
 def _recipes(a):
-    "List the recipes (zoocam-... want a GPU), print one, or save it to edit"
+    "List the recipes (zoocam-... and those named like their nets want a GPU), print one, or save it to edit"
     from zoofast.train.recipes import get_recipe, recipes
     if a.save and not a.name: raise ZooError('--save needs the name of a recipe.', 'Like this: zoofast recipes demo-resnet --save mine.yaml')
     if not a.name: return print(*(f'{k:<23} {get_recipe(k).arch}' for k in recipes()), sep='\n')
@@ -199,15 +199,18 @@ def _recipes(a):
     _arg('recipe', help='name of a recipe, or a .yaml file'), _arg('store', help='folder that zoofast pack made, with a train and a valid split'),
     _arg('--out', required=True, metavar='MODEL', help='folder to make'),
     _arg('--set', action='append', default=[], metavar='KEY=VALUE', help='change one number of the recipe; may be repeated'),
+    _arg('--soft', metavar='PREDS', help='table of predictions to learn from as well, for the share of each batch that the recipe gives them (--set share=.33)'),
     _arg('--device', help='cpu, cuda, cuda:1 ... (default: the GPU if there is one)'), _arg('--overwrite', action='store_true', help='replace MODEL'))
 def _train(a):
     "Train one member by a recipe, and save it"
     from zoofast.train.recipes import get_recipe
     spec = get_recipe(a.recipe).with_(*a.set)
     if not Path(a.store).exists(): raise ZooError(f'{a.store} does not exist.', 'Make it first: zoofast pack IMAGES STORE')
+    from zoofast.preds import Preds
     from zoofast.learner import save_model, train
     warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)       # says how to save in Python
-    learn = train(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite)
+    soft = a.soft and Preds.load(a.soft)
+    learn = train(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite, soft=soft)
     if learn.stopped:
         _err(f'{learn.stopped}; what {len(learn.history.rows)} whole epochs brought is being saved.')
         if len(learn.history.rows): _err(f'it is in {save_model(learn, a.out, overwrite=a.overwrite)}')
