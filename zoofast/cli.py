@@ -199,7 +199,7 @@ def _recipes(a):
     _arg('recipe', help='name of a recipe, or a .yaml file'), _arg('store', help='folder that zoofast pack made, with a train and a valid split'),
     _arg('--out', required=True, metavar='MODEL', help='folder to make'),
     _arg('--set', action='append', default=[], metavar='KEY=VALUE', help='change one number of the recipe; may be repeated'),
-    _arg('--soft', metavar='PREDS', help='table of predictions to learn from as well, for the share of each batch that the recipe gives them (--set share=.33)'),
+    _arg('--soft', metavar='PREDS', help='table of predictions to learn from too, in the share of each batch that the recipe says (--set share=.33)'),
     _arg('--device', help='cpu, cuda, cuda:1 ... (default: the GPU if there is one)'), _arg('--overwrite', action='store_true', help='replace MODEL'))
 def _train(a):
     "Train one member by a recipe, and save it"
