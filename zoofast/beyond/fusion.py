@@ -139,7 +139,7 @@ def _stopped(rows, ids, k, total, **kw):
     return _best(curve),curve
 
 def fit_fusion(
-    preds:Preds, # labelled predictions of images that the net was not trained on
+    preds:Preds, # labelled predictions, best of images that the net was not trained on
     features:pd.DataFrame, # a row for each of these images (index: id), columns 'kind:number'; see `measure`
     l2:dict=None, # penalty of each kind; None: .0002 for haralick, .002 for others
     stop:int=5, # one in so many images chooses the number of steps; 0: all steps
