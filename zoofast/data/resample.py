@@ -19,7 +19,7 @@ from .simd import _blend, _block, _byte, _get, _mad, _pair, _paint, _put, _trans
 _tie = 1e-3
 
 # %% ../../nbs/data/04_resample.ipynb #6d15a79b
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _axis_weights(n, a, t, half, K, wt, lo, cnt):
     "Tent weights `wt[k*K:][:cnt[k]]` of output pixels centred at `a*(k+.5)+t` over `n` source pixels from `lo[k]`; none where the centre is outside"
     inv = f4(1)/half
@@ -41,14 +41,14 @@ def _axis_weights(n, a, t, half, K, wt, lo, cnt):
 def _room(n): return (n+_block-1)//_block*_block
 _room = njit(_room)
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _pass(s, o, stride, n, wt, K, lo, cnt, first, m, half, d, room):
     "`m` rows of a pass, from `first` on: `d[i*room:][:n]` is a weighted sum of rows of `s[o:]`; `half` rounds what is narrowed"
     for i in range(m):
         k = first+i
         _blend(half+min(cnt[k]//2,100),s,o+i8(lo[k])*stride,stride,n,wt,k*K,cnt[k],d,i*room)
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _inside(cnt):
     "First and last+1 of the outputs whose centre is inside"
     a,b = 0,len(cnt)
@@ -56,16 +56,16 @@ def _inside(cnt):
     while b>a and cnt[b-1]==0: b -= 1
     return a,b
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _flat(out, a, b, f):
     for k in range(a,b): _put(out,k,f)
 
 # %% ../../nbs/data/04_resample.ipynb #4024928e
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _row_out(s, p, n, out, q, scale, shift):
     for x in range(n): _put(out,q+x,f4(_get(s,p+x))*scale+shift)
 
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _separable(pix, o, h, w, m, fill, scale, shift, out, q, H, W):
     "Axis-aligned view of the plane `pix[o:o+h*w]`, to `out[q:q+H*W]`"
     ax,ay,f = max(abs(m[0]),f4(1)),max(abs(m[4]),f4(1)),fill*scale+shift
@@ -89,17 +89,17 @@ def _separable(pix, o, h, w, m, fill, scale, shift, out, q, H, W):
         _row_out(A,(i-ia)*rn,nw,out,r+ja,scale/f4(256),shift)
 
 # %% ../../nbs/data/04_resample.ipynb #55ae7e6c
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _shrinks(s): return s>f4(1.02)
 
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _cells(n, s):
     "(cells, their size in source pixels) that `n` source pixels get in a view that shrinks by `s`"
     if not _shrinks(s): return n,f4(1)
     k = i8(math.ceil(f4(n)*f4(3)/s))
     return k,f4(n)/f4(k)
 
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _shrink(pix, o, W0, h, w, sx, sy, gx, gy, nh, nw, P, room):
     "Prefilter the h x w window at `o` (row stride W0) onto nh x nw cells of gy x gx source pixels, transposed: `P[x*room+y]`"
     tx,ty = (f4(.95)*sx if _shrinks(sx) else f4(1)),(f4(.95)*sy if _shrinks(sy) else f4(1))
@@ -113,7 +113,7 @@ def _shrink(pix, o, W0, h, w, sx, sy, gx, gy, nh, nw, P, room):
     _pass(T,0,room,nh,wx,kx,lx,cx,0,nw,128,P,room)
 
 # %% ../../nbs/data/04_resample.ipynb #c4a90cc1
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _pairs(P, o, W0, h, w, V):
     "V[(h+1)*(w+2)]: each pixel of the window at `o` with the one below it, edges repeated on all sides"
     for y in range(h+1):
@@ -121,7 +121,7 @@ def _pairs(P, o, W0, h, w, V):
         for x in range(w): _put(V,q+x,_pair(_get(P,a+x),_get(P,b+x)))
         _put(V,q-1,_get(V,q)); _put(V,q+w,_get(V,q+w-1))
 
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _span(c, d, n, j0, j1):
     "The j in [j0,j1) with 0 <= c+d*j <= n, to within `_tie`"
     c,n = c+f4(_tie),n+f4(2*_tie)
@@ -133,7 +133,7 @@ def _span(c, d, n, j0, j1):
     return (lo,hi) if hi>lo else (j0,j0)
 
 # %% ../../nbs/data/04_resample.ipynb #21f429f3
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _lerp(V, W1, mx, my, fx, dx, fy, dy, j0, j1, out, q, scale, shift):
     "out[q+k] for k in j0..j1: bilinear reads of the table `V` (row length W1) at (fx+dx*k, fy+dy*k), clamped to (mx, my)"
     for k in range(j0,j1):
@@ -146,7 +146,7 @@ def _lerp(V, W1, mx, my, fx, dx, fy, dy, j0, j1, out, q, scale, shift):
         _paint(out,q+k,(e+(g-e)*ax)*scale+shift)
 
 # %% ../../nbs/data/04_resample.ipynb #5cbc230e
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _reach(a, b, t, H, W, pad, n):
     "Source pixels [lo,hi) that outputs under the row a*X+b*Y+t can touch, `pad` more on either side"
     u,v = min(a*W,f4(0))+min(b*H,f4(0))+t-pad,max(a*W,f4(0))+max(b*H,f4(0))+t+pad
@@ -154,7 +154,7 @@ def _reach(a, b, t, H, W, pad, n):
     return int(math.floor(u)),int(math.ceil(v))
 
 # %% ../../nbs/data/04_resample.ipynb #57672b1f
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _table(pix, o, W0, h, w, sx, sy):
     "What a view reads by `_lerp`: the table, its row length, whether it is transposed, cells in a row and a column, and their sizes"
     (nw,gx),(nh,gy) = _cells(w,sx),_cells(h,sy)
@@ -168,7 +168,7 @@ def _table(pix, o, W0, h, w, sx, sy):
     _pairs(P,0,room,nw,nh,V)
     return V,i4(nh+2),True,nw,nh,gx,gy
 
-@njit(fastmath=True, nogil=True, cache=True)
+@njit(fastmath=True, nogil=True, cache=True, forceinline=True)
 def _affine(pix, o, h, w, m, fill, scale, shift, out, q, H, W):
     "Any affine view of the plane `pix[o:o+h*w]`, prefiltered where it shrinks, to `out[q:q+H*W]`"
     m0,m1,m2,m3,m4,m5 = m[0],m[1],m[2],m[3],m[4],m[5]
@@ -188,7 +188,7 @@ def _affine(pix, o, h, w, m, fill, scale, shift, out, q, H, W):
         else: _lerp(V,W1,mx,my,fx,dx,fy,dy,j0,j1,out,r,scale,shift)
 
 # %% ../../nbs/data/04_resample.ipynb #a2a84af3
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _draw(pix, at, off, h, w, fill, M, scale, shift, out, first, step):
     "Images first, first+step, ... of a batch; image b becomes `out[at[b]]`"
     _,C,H,W = out.shape
