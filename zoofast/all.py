@@ -6,14 +6,16 @@
 __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates',
            'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items', 'synth_classes',
            'synth_folder', 'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine',
-           'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'zoo_model', 'zoo_splitter',
-           'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1', 'Top5', 'macro_f1', 'per_class', 'scores', 'EMA',
-           'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast', 'ChannelsLast', 'Compile', 'Spec',
-           'get_recipe', 'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust',
-           'fit_tau', 'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble',
-           'predict', 'save_ensemble', 'write_probs', 'write_submission', 'Picture', 'analyse', 'errors',
-           'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes', 'score_table',
-           'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo']
+           'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'measure', 'cyclic',
+           'zoo_model', 'zoo_splitter', 'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1', 'Top5', 'macro_f1',
+           'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast',
+           'ChannelsLast', 'Compile', 'Spec', 'get_recipe', 'recipes', 'load_model', 'save_model', 'train',
+           'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine',
+           'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'train_bag', 'cross_fusion', 'fit_fusion',
+           'pseudo_targets', 'train_sharded', 'pretrain', 'load_ensemble', 'predict', 'save_ensemble', 'write_probs',
+           'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
+           'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'show_results',
+           'top_confusions', 'run_demo']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -28,6 +30,8 @@ from .data.augment import AUGMENTS, Affine, Photo
 from .data.views import view_set
 from .data.sampling import class_weights
 from .data.dls import StoreBlock, file_dls, store_dls
+from .data.features import measure
+from .models.cyclic import cyclic
 from .models.backbones import zoo_model
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5, macro_f1, per_class, scores
 from .train.callbacks import EMA, KeepBest, Phases, ProgressiveSize, StopOnNaN
@@ -40,7 +44,12 @@ from .tta import predict_members
 from .calibrate import adjust, fit_tau, fit_temperature
 from .committee import combine
 from .weights import choose_weights, cross_fit, fit_weights
+from .selection import choose_members, forward_select
+from .bags import train_bag
 from .ensemble import load_ensemble, predict, save_ensemble
+from .beyond.fusion import cross_fusion, fit_fusion
+from .beyond.pseudo import pseudo_targets, train_sharded
+from .beyond.pretrain import pretrain
 from .outputs import write_probs, write_submission
 from .science.look import Picture, analyse, plot_classes, plot_sizes, show_class_page
 from .science.report import errors, plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results, top_confusions
@@ -50,10 +59,11 @@ from .demo import run_demo
 _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates',
          'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items', 'synth_classes', 'synth_folder',
          'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Photo', 'view_set',
-         'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'zoo_model', 'zoo_splitter', 'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1',
+         'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'measure', 'cyclic', 'zoo_model', 'zoo_splitter', 'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1',
          'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast', 'ChannelsLast', 'Compile', 'Spec',
          'get_recipe', 'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau',
-         'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'load_ensemble', 'predict', 'save_ensemble',
+         'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'train_bag', 'cross_fusion', 'fit_fusion',
+         'pseudo_targets', 'train_sharded', 'pretrain', 'load_ensemble', 'predict', 'save_ensemble',
          'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
          'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions',
          'run_demo']
