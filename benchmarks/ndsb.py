@@ -5,14 +5,19 @@
     python benchmarks/ndsb.py FOLDER --full                 # the winners' own nets and schedule: a GPU and a day
     python benchmarks/ndsb.py --budget trial                # drawn plankton, two minutes: does it run?
 
-FOLDER holds one folder of images a class. Their ideas, each an arm: cyclic pooling, rolls, several scales; then what works on any net: test time augmentation with 1, 8 and 70 views, late fusion of measured features, pseudo-labels, ensembles.
-`plain`, `pooling` and `rolls` are one stack of layers without views, with four views that are pooled, and with rolls between them; all else (images, poses, steps, optimiser) is the same within a budget.
+FOLDER holds one folder of images a class. Their ideas, each an arm: cyclic pooling, rolls, several scales; then what works on any net: test time
+augmentation with 1, 8 and 70 views, late fusion of measured features, pseudo-labels, ensembles. `plain`, `pooling` and `rolls` are one stack of
+layers without views, with four views that are pooled, and with rolls between them; all else (images, poses, steps, optimiser) is the same within a
+budget.
 
-Honest by construction. 10% of the images, stratified, seed 42, are reported on. Of the others 20% (--full: 10%) are a pool: their labels are not even packed. The rest (half of it on CPU cores) is learned from. No epoch, no number and no arm is chosen on the reported images. What has to be fitted on labels that no net has seen
-(weights of an ensemble, fusion) is cross-fitted: each part of the reported images is judged by what the other parts taught. Teachers of pseudo-labels are averaged with equal weights, so that no reported label has a say. Seeds change first weights, order and poses, not the cut; a row is the mean over
-seeds, with the lowest and highest.
+Honest by construction. 10% of the images, stratified, seed 42, are reported on. Of the others 20% (--full: 10%) are a pool: their labels are not even
+packed. The rest (half of it on CPU cores) is learned from. No epoch, no number and no arm is chosen on the reported images. What has to be fitted on
+labels that no net has seen (weights of an ensemble, fusion) is cross-fitted: each part of the reported images is judged by what the other parts
+taught. Teachers of pseudo-labels are averaged with equal weights, so that no reported label has a say. Seeds change first weights, order and poses,
+not the cut; a row is the mean over seeds, with the lowest and highest.
 
-A row is written as soon as it is known, in OUT/rows, and is never computed twice: stop it whenever you like and start it again. Two processes with other --arms may share OUT (--threads 1, one a core). OUT/table.md and scores.csv are rewritten after each row.
+A row is written as soon as it is known, in OUT/rows, and is never computed twice: stop it whenever you like and start it again. Two processes with
+other --arms may share OUT (--threads 1, one a core). OUT/table.md and scores.csv are rewritten after each row.
 """
 import argparse, os, tempfile, time
 p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
