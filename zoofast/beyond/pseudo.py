@@ -6,16 +6,16 @@
 __all__ = ['pseudo_targets', 'shards', 'train_sharded', 'predict_sharded']
 
 # %% ../../nbs/beyond/02_pseudo.ipynb #34514047
-import warnings
+import hashlib, warnings
 import numpy as np
 from dataclasses import asdict, replace
 from pathlib import Path
 from fastcore.meta import delegates
-from ..core import ZooError, few, fold_ids, plain, refuse_unknown
+from ..core import ZooError, few, fold_ids, plain, read_json, refuse_unknown, write_json
 from ..preds import Preds
 from ..committee import as_preds, combine
 from ..learner import train
-from ..members import load_model, read_config
+from ..members import load_model
 from ..train.recipes import get_recipe
 from ..train.spec import Spec
 from ..data.store import Store
@@ -70,9 +70,13 @@ def shards(
     return fold_ids(hashes, k, seed)[at]
 
 # %% ../../nbs/beyond/02_pseudo.ipynb #f72afb2a
-def _same_spec(path, spec):
-    a,b = read_config(path)['spec'] or {},plain(asdict(spec))
-    if {**a,'amp':0}!={**b,'amp':0}: raise ZooError(f'{path} was trained by another recipe.', 'Choose another folder.')
+def _same_task(out, spec, soft, k, seed):
+    "Refuse a folder whose members learned something else"
+    f,look = Path(out)/'sharded.json',hashlib.sha256('\n'.join(soft.ids).encode()+soft.logits.tobytes()).hexdigest()
+    task = plain(dict(spec=asdict(spec), targets=look, k=k, seed=seed))
+    if f.is_file() and read_json(f)!=task:
+        raise ZooError(f'{out} holds shards of another recipe, of other targets or another shuffle.', 'Choose another folder.')
+    write_json(task, f)
 
 @delegates(train, but=['out','overwrite','soft'])
 def train_sharded(
@@ -88,9 +92,9 @@ def train_sharded(
     if not isinstance(spec, Spec): spec = get_recipe(spec)
     if not isinstance(store, Store): store = Store(store)
     s,paths = shards(store, soft.ids, k, seed),[Path(out)/f'shard{i}' for i in range(k)]
+    _same_task(out, spec, soft, k, seed)
     for i,p in enumerate(paths):
-        if p.exists(): _same_spec(p, spec)
-        else: train(spec, store, out=p, soft=soft[s!=i], **kwargs)
+        if not p.exists(): train(spec, store, out=p, soft=soft[s!=i], **kwargs)
     return [load_model(p, kwargs.get('device')) for p in paths]
 
 # %% ../../nbs/beyond/02_pseudo.ipynb #797d2e5c
