@@ -51,9 +51,8 @@ def _scale(x):
 def _inputs(x, mean, std): return torch.from_numpy(((x-mean)/std).clip(-5, 5).astype(np.float32))
 
 # %% ../../nbs/beyond/01_fusion.ipynb #48d42fab
-def _start(d, c, hidden, runs, seed):
-    "Weights of `runs` nets from d numbers to c classes"
-    g = torch.Generator().manual_seed(seed)
+def _start(d, c, hidden, runs, g):
+    "Weights of `runs` nets from d numbers to c classes, drawn from the generator `g`"
     def ortho(n):
         w = torch.empty(runs, n, hidden)
         for o in w: nn.init.orthogonal_(o, 2**.5, generator=g)
@@ -87,10 +86,10 @@ def _loss(p, z, logp, y): return float(-_blend(p, z, logp)[torch.arange(len(y)),
 def _train(rows, l2, steps, total, hidden, runs, bs, lr, seed, held=None, show=None, desc=''):
     "Weights after `steps` of `total` steps on `rows` (z, logp, y); log-loss of `held` at every 24th of `total`, until a quarter of it brought nothing better"
     z,logp,y = rows
-    p = {k:v.requires_grad_() for k,v in _start(z.shape[1], logp.shape[1], hidden, runs, seed).items()}
+    g,curve,every = torch.Generator().manual_seed(seed),[],max(1, total//24)
+    p = {k:v.requires_grad_() for k,v in _start(z.shape[1], logp.shape[1], hidden, runs, g).items()}
     weights,biases = [p['w1'],p['w2'],p['w3']],[p['b1'],p['b2'],p['b3']]
     opt = torch.optim.SGD([dict(params=weights, weight_decay=2*l2), dict(params=biases)], lr=lr, momentum=.9, nesterov=True)
-    g,curve,every = torch.Generator().manual_seed(seed+1),[],max(1, total//24)
     for i in progress(range(steps), total=steps, desc=desc, show=show):
         if held and i%every==0:
             with torch.no_grad(): curve.append((i, _loss(p, *held)))
@@ -188,7 +187,7 @@ _FORMAT,_PARTS = 'zoofast.fusion/1',('w1','b1','w2','b2','w3','b3')
 
 def _digest(tensors, head):
     h = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=16)
-    for k in sorted(tensors): h.update(k.encode()); h.update(np.ascontiguousarray(tensors[k]).tobytes())
+    for k in sorted(tensors): h.update(np.ascontiguousarray(tensors[k]).tobytes())
     return h.hexdigest()
 
 @patch

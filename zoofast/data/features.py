@@ -16,6 +16,7 @@ from fastcore.basics import num_cpus
 from scipy import ndimage
 from ..core import ZooError, atomic_write, need, progress, refuse_unknown
 from .workers import ordered
+from .packing import _auto
 from .moments import _hu, _ink, _look, _moments, _spread, _sums
 from .textures import _haralick, _textures
 
@@ -49,7 +50,7 @@ class _Reader:
 
 def _each(f, store, rows, workers=None, show=None, desc='', chunk=64):
     "`f` of each image, in processes: (n,d) float32"
-    if workers is None: workers = min(num_cpus(), 16) if len(rows)>=500 else 0
+    if workers is None: workers = _auto(len(rows), num_cpus())
     chunks = [lambda a=a: [str(o) for o in rows[a:a+chunk]] for a in range(0, len(rows), chunk)]
     def run():
         at = 0
