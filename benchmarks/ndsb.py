@@ -318,7 +318,7 @@ B = settings()
 ARCHS = nets(args.budget)
 NETS,TEACHERS = list(ARCHS),('plain','pooling','rolls','scales')
 ARCHS |= dict(resnet='resnet10t', resnet4='cyclic:resnet10t')               # today's net, alone and behind the same views: when asked for
-ORDER = [*ARCHS, 'pseudo', 'plain + fusion', 'rolls + fusion', 'equal weights']
+ORDER = [*ARCHS, 'pseudo', 'plain + fusion', 'rolls + fusion', 'equal weights', 'log-loss weights', 'forward selection', 'chosen by cross-validation', 'equal weights + fusion']
 ALL = [*ARCHS, 'pseudo', 'fusion', 'ensemble']
 NEEDS = dict(pseudo=TEACHERS, fusion=('plain','rolls',*NETS), ensemble=NETS)
 wanted = [refuse_unknown(a, ALL, 'arm') for a in args.arms or [*NETS, 'pseudo', 'fusion', 'ensemble']]
