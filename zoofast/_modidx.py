@@ -52,7 +52,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'zoofast.beyond.pretrain.pretrain': ( 'beyond/pretrain.html#pretrain',
                                                                                'zoofast/beyond/pretrain.py')},
             'zoofast.beyond.pseudo': { 'zoofast.beyond.pseudo._pool_rows': ('beyond/pseudo.html#_pool_rows', 'zoofast/beyond/pseudo.py'),
-                                       'zoofast.beyond.pseudo._same_spec': ('beyond/pseudo.html#_same_spec', 'zoofast/beyond/pseudo.py'),
+                                       'zoofast.beyond.pseudo._same_task': ('beyond/pseudo.html#_same_task', 'zoofast/beyond/pseudo.py'),
                                        'zoofast.beyond.pseudo.predict_sharded': ( 'beyond/pseudo.html#predict_sharded',
                                                                                   'zoofast/beyond/pseudo.py'),
                                        'zoofast.beyond.pseudo.pseudo_targets': ( 'beyond/pseudo.html#pseudo_targets',
