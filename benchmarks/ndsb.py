@@ -87,7 +87,7 @@ def nets(budget):
     return dict(plain=register('bench-small-plain', plan(SMALL['plain'], 47, group='c1')), pooling=register('bench-small-pooling', plan(SMALL['plain']+' rms', 47)),
                 rolls=register('bench-small-rolls', big), scales=register('bench-small-scales', big, plan(SMALL['fixed'], 47, fit='scale:0.2')))
 
-_quick = Spec(aug='s1', smoothing=0., epochs=12, bs=64, lr=1e-3, wd=.02, clip=1., ema=.999, amp=None, keep='last', tta='none')
+_quick = Spec(aug='s1', smoothing=0., epochs=12, bs=64, lr=2e-3, wd=.02, clip=1., ema=.999, amp=None, keep='last', tta='none')
 BUDGETS = dict(
     trial=dict(n=500, pool=.2, share=1., seeds=1, views=('none','halton:8'), fusion=dict(steps=240, runs=2, lr=.01), spec=_quick.with_(epochs=1, ema=None, bs=32)),
     cpu=dict(seeds=3, pool=.2, share=.5, views=('none','halton:8','halton:70'), fusion=dict(steps=6000, runs=5, lr=.01), spec=_quick),
