@@ -11,11 +11,11 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast',
            'ChannelsLast', 'Compile', 'Spec', 'get_recipe', 'recipes', 'load_model', 'save_model', 'train',
            'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights', 'combine',
-           'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'train_bag', 'Fusion', 'cross_fusion',
-           'fit_fusion', 'predict_sharded', 'pseudo_targets', 'train_sharded', 'pretrain', 'load_ensemble', 'predict',
-           'save_ensemble', 'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes',
-           'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes', 'score_table', 'show_class_page',
-           'show_errors', 'show_results', 'top_confusions', 'run_demo']
+           'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'plot_choice', 'bag_split', 'bag_weights',
+           'train_bag', 'Fusion', 'cross_fusion', 'fit_fusion', 'predict_sharded', 'pseudo_targets', 'train_sharded',
+           'pretrain', 'load_ensemble', 'predict', 'save_ensemble', 'write_probs', 'write_submission', 'Picture',
+           'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes',
+           'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -44,8 +44,8 @@ from .tta import predict_members
 from .calibrate import adjust, fit_tau, fit_temperature
 from .committee import combine
 from .weights import choose_weights, cross_fit, fit_weights
-from .selection import choose_members, forward_select
-from .bags import train_bag
+from .selection import choose_members, forward_select, plot_choice
+from .bags import bag_split, bag_weights, train_bag
 from .ensemble import load_ensemble, predict, save_ensemble
 from .beyond.fusion import Fusion, cross_fusion, fit_fusion
 from .beyond.pseudo import predict_sharded, pseudo_targets, train_sharded
@@ -62,7 +62,8 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'measure', 'cyclic', 'zoo_model', 'zoo_splitter', 'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1',
          'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast', 'ChannelsLast', 'Compile', 'Spec',
          'get_recipe', 'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau',
-         'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'train_bag', 'Fusion', 'cross_fusion', 'fit_fusion',
+         'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'plot_choice', 'bag_split',
+         'bag_weights', 'train_bag', 'Fusion', 'cross_fusion', 'fit_fusion',
          'predict_sharded', 'pseudo_targets', 'train_sharded', 'pretrain', 'load_ensemble', 'predict', 'save_ensemble',
          'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
          'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions',
