@@ -142,9 +142,6 @@ def fit_step(self:Learner,
     self.fit(n_epoch, cbs=ParamScheduler({'lr':f})+L(cbs), reset_opt=reset_opt, wd=wd)
 
 # %% ../nbs/20_learner.ipynb #2a3c0320
-_soft_error = {True: ('The recipe wants a share of images with soft targets, and there are none.', 'Give soft=preds, or set share=0.'),
-               False: ('There are soft targets, but the recipe gives them no share of a batch.', 'Set share, such as .33.')}
-
 def spec_dls(
     spec:Spec,
     store:Store,
@@ -155,7 +152,6 @@ def spec_dls(
     if store.channels!=spec.channels:
         raise ZooError(f'The store has {store.channels} channels, the recipe wants {spec.channels}.',
                        f'Set channels={store.channels}, or pack the images again.')
-    if (soft is None)==(spec.share>0): raise ZooError(*_soft_error[soft is None])
     own = attrdict(spec, 'bs', 'aug', 'photo', 'fit', 'fill', 'stats', 'alpha', 'max_weight', 'meta', 'seed', 'inputs', 'share') | dict(soft=soft)
     return store_dls(store, size=sizes(spec)[0], eval_size=eval_size(spec), device=as_device(device), **own)
 

@@ -15,6 +15,7 @@ from .core import ZooError, refuse_unknown, progress as bar
 from .preds import Preds, softmax
 from .data.workers import Ahead
 from .data.stream import StoreStream, as_stream
+from .data.resident import on_device
 from .data.views import view_set, draw_views
 from .data.batches import StoreDL, size_meta
 from .train.speed import _has_bf16
@@ -68,7 +69,8 @@ def _looks(members, groups, batches, views, bs):
             first = members[group[0]]
             v = first.view
             looks = [{**{k:v[k] for k in _look}, **o} for o in [{}, *v.get('inputs', ())]]
-            its = zip(*(draw_views(b.store, b.rows, views=views, device=first.device, **o) for o in looks))
+            there = (b.store, b.rows) if first.device.type=='cpu' else on_device(b.store, b.rows, first.device)
+            its = zip(*(draw_views(*there, views=views, device=first.device, **o) for o in looks))
             for xs in _stacks(([x for _,x in o] for o in its), max(1, bs//len(b.rows))): yield b,group,xs
         yield b,None,None
 

@@ -6,7 +6,7 @@
 __all__ = ['Fusion', 'fit_fusion', 'cross_fusion']
 
 # %% ../../nbs/beyond/01_fusion.ipynb #3d59a30c
-import contextlib, hashlib, json
+import hashlib, json
 from collections import namedtuple
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import nn
 from ..core import ZooError, atomic_write, few, fold_ids, plain, progress
 from ..preds import Preds, log_softmax
 from ..calibrate import judged
+from ..models.ndsb import _one_thread
 
 # %% ../../nbs/beyond/01_fusion.ipynb #c3fbf955
 def _kinds(features):
@@ -73,13 +74,6 @@ def _blend(p, z, logp):
 # %% ../../nbs/beyond/01_fusion.ipynb #632383ce
 def _rate(i, total, lr): return lr/10**sum(i>=total*o for o in (100/240, 200/240))
 
-@contextlib.contextmanager
-def _one_core():
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(n)
-
 def _best(curve): return min(curve, key=lambda o: o[1])[0]
 def _loss(p, z, logp, y): return float(-_blend(p, z, logp)[torch.arange(len(y)),y].clamp(1e-15).log().mean())
 
@@ -123,7 +117,7 @@ def predict(self:Fusion,
     preds = preds.align(vocab=self.vocab)
     ok,ids,out = preds.ok,preds.ids[preds.ok],np.full(preds.logits.shape, np.nan, np.float32)
     logp = torch.from_numpy(log_softmax(preds.logits[ok]))
-    with torch.no_grad(), _one_core():
+    with torch.no_grad(), _one_thread():
         ps = [_blend(o.p, _inputs(_values(features, o.columns, ids), o.mean, o.std), logp).numpy() for o in self.nets.values()]
     out[ok] = np.log(np.mean(ps, 0).clip(1e-15))
     return replace(preds, logits=out, meta={**preds.meta, 'fused':list(self.nets)})
@@ -159,7 +153,7 @@ def fit_fusion(
         x = _values(features, cols, p.ids)
         m,s = _scale(x)
         rows,penalty = (_inputs(x, m, s),logp,y),{**_L2, **(l2 or {})}.get(k, 2e-3)
-        with _one_core():
+        with _one_thread():
             at[k],curves[k] = _stopped(rows, p.ids, stop, steps, l2=penalty, desc=f'{k}: where to stop', **kw) if stop else (steps, [])
             nets[k] = _Net(cols, m, s, _train(rows, penalty, at[k], steps, desc=k, **kw)[0])
     return Fusion(p.vocab, nets, plain(dict(n=len(p), steps=at, curves=curves, total=steps, l2=l2, stop=stop, lr=lr, bs=bs, seed=seed)))

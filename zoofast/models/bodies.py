@@ -97,7 +97,7 @@ def _ndsb(arch, in_chans=3, img_size=None, **kw):
 
 def _ndsb_from(arch, path, sd, **kw):
     body = _ndsb(arch, **kw)
-    try: body.load_state_dict({k:v for k,v in sd.items() if not k.startswith('head.')})
+    try: body.load_state_dict(sd)
     except RuntimeError as e: raise ZooError(f'{path} does not fit {arch}: {str(e).splitlines()[-1].strip()}', 'Check arch= and channels.') from None
     return body
 

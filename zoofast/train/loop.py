@@ -138,5 +138,5 @@ def _tidy(self:ZooLearner):
 class FlatLoss(CrossEntropyLossFlat):
     "Cross-entropy, for logits of two dimensions straight from torch; targets are classes (B,) or probabilities (B,c)"
     def __call__(self, inp, targ, **kwargs):
-        flat = inp.ndim==2 and (targ.ndim==1 or targ.is_floating_point())
-        return self.func(inp, targ.to(inp.dtype) if targ.is_floating_point() else targ, **kwargs) if flat else super().__call__(inp, targ, **kwargs)
+        if targ.is_floating_point(): return self.func(inp, targ.to(inp.dtype), **kwargs)
+        return self.func(inp, targ, **kwargs) if inp.ndim==2 and targ.ndim==1 else super().__call__(inp, targ, **kwargs)

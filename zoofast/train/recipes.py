@@ -54,20 +54,20 @@ _recipes['ndsb-efficientnet'] = _ndsb.with_(**_short, arch='efficientnet_lite0',
 _recipes['ndsb-convnext'] = _ndsb.with_(**_short, arch='convnext_zepto_rms_ols', options=_overlap, clip=1., size=48, seed=44)
 
 # %% ../../nbs/train/04_recipes.ipynb #379e047b
+def _more(fit, size=47, turn=0): return dict(size=size, fit=fit, turn=turn)
+
 def _winners(arch, **kw):
     "S1's training of one of their nets"
-    from zoofast.models.ndsb import NDSB
-    first,*more = NDSB[arch]
-    own = dict(arch=arch, size=first['size'], fit=first['fit'], inputs=more, fill=255, aug='s1', stats='zmuv', smoothing=0., epochs=252, bs=32, opt='sgd',
+    own = dict(arch=arch, size=95, fit=f'pad:{85/95}', fill=255, aug='s1', stats='zmuv', smoothing=0., epochs=252, bs=32, opt='sgd',
                lr=3e-3, wd=1e-3, schedule=f'step:{700/840:.6f},{800/840:.6f}', keep='last', tta='halton:70')
     return Spec(**own|kw)
 
 _recipes['ndsb-convroll4-maxout'] = _winners('ndsb-convroll4-maxout')
-_recipes['ndsb-cp8'] = _winners('ndsb-cp8', bs=16, epochs=126, tta='halton:35')
-_recipes['ndsb-doublescale'] = _winners('ndsb-doublescale', wd=0.)
-_recipes['ndsb-triplescale'] = _winners('ndsb-triplescale', wd=0.)
-_recipes['ndsb-doublescale-pseudo'] = _winners('ndsb-doublescale', wd=0., lr=1.5e-3, share=.67, drop=0.)
+_recipes['ndsb-cp8'] = _winners('ndsb-cp8', bs=16, epochs=126, tta='halton:35', inputs=[_more(f'pad:{85/95}', 95, 45)])
+_recipes['ndsb-doublescale'] = _winners('ndsb-doublescale', wd=0., inputs=[_more('scale:0.2')])
+_recipes['ndsb-triplescale'] = _winners('ndsb-triplescale', wd=0., inputs=[_more('scale:0.5'), _more('scale:0.2')])
+_recipes['ndsb-doublescale-pseudo'] = _recipes['ndsb-doublescale'].with_(lr=1.5e-3, share=.67, drop=0.)
 
 # %% ../../nbs/train/04_recipes.ipynb #030f2987
 _recipes['ndsb-cyclic'] = _ndsb.with_(arch='cyclic:resnet10t', seed=45)
-_recipes['ndsb-multiscale'] = _ndsb.with_(meta=False, inputs=[dict(size=47, fit='scale:0.2', turn=0)], seed=46)
+_recipes['ndsb-multiscale'] = _ndsb.with_(meta=False, inputs=[_more('scale:0.2')], seed=46)

@@ -99,10 +99,10 @@ class _Checked:
         for f in fields(self): object.__setattr__(self, f.name, _fit_type(f.name, getattr(self, f.name), _hints[f.name]))
         _check(self)
 
-# %% ../../nbs/train/03_spec.ipynb #2747bc44
+# %% ../../nbs/train/03_spec.ipynb #31aee6b4
 @dataclass(frozen=True)
-class Spec(_Checked):
-    "All that decides one member's weights"
+class _Net(_Checked):
+    "Which net"
     arch:str = 'resnet10t'          # timm name, with or without tag; 'cyclic:NAME', 'dihedral:NAME'; 'ndsb-cp8' ...: see make_body
     pretrained:bool = False         # start from timm's published weights
     checkpoint:str|None = None      # or from this file of backbone weights
@@ -113,6 +113,11 @@ class Spec(_Checked):
     drop:float|None = None          # dropout in the head; None: that of the arch, else 0 linear, .2 mlp, .3 with meta
     meta:bool = False               # feed the original height and width to the head
     options:dict|None = None        # further options of the timm net, such as {drop_path_rate: .1}
+
+# %% ../../nbs/train/03_spec.ipynb #4d942cd3
+@dataclass(frozen=True)
+class _Look(_Net):
+    "How an image becomes its input"
     size:int|dict = 128             # training size in px, or {first epoch: size}
     eval_size:int|None = None       # validation and prediction size in px; None: the largest training size
     inputs:list|tuple = ()          # further looks at each image: [{size: 47, fit: 'scale:0.2', turn: 0, arch: resnet10t}, ...]; left out: as the first
@@ -121,6 +126,11 @@ class Spec(_Checked):
     stats:str|list|tuple = 'store'  # normalisation: 'store' (its own mean and std), 'zmuv' (of augmented views), 'imagenet', or [mean, std] in 0..1
     aug:str|dict = 's0'             # random poses: a name in AUGMENTS, or fields of an Affine
     photo:dict|None = None          # random light, blur and erasing: fields of a Photo
+
+# %% ../../nbs/train/03_spec.ipynb #1cc37b62
+@dataclass(frozen=True)
+class Spec(_Look):
+    "All that decides one member's weights"
     alpha:float = 0.                # images are drawn with weight count**-alpha of their class: 0 natural, 1 all classes equally often
     max_weight:float|None = None    # clip of the sampling weights, in multiples of their mean over classes
     share:float = 0.                # of each batch, from images with soft targets: train(spec, store, soft=preds)
@@ -145,8 +155,6 @@ class Spec(_Checked):
     keep:str = 'macro_f1'           # the epoch to keep: best by this column of the history, or 'last'
     tta:str|list|tuple = 'd4'       # views to average when predicting, unless told otherwise
     seed:int = 42                   # weights, order, poses
-
-# %% ../../nbs/train/03_spec.ipynb #4e5c4de9
 _hints = typing.get_type_hints(Spec)
 
 # %% ../../nbs/train/03_spec.ipynb #b8fd14e6
@@ -176,9 +184,9 @@ def with_(self:Spec,
 @patch
 def __str__(self:Spec):
     "All fields, one a line, with their units"
-    units = docments(Spec)
+    units = {k:v for c in (_Net,_Look,Spec) for k,v in docments(c).items() if v}
     dump = lambda v: yaml.safe_dump(v, default_flow_style=True, width=10**6).replace('\n...', '').strip()
-    return ''.join(f"{f'{k}: {dump(v)}':32s} # {units[k] or ''}\n" for k,v in asdict(self).items())
+    return ''.join(f"{f'{k}: {dump(v)}':32s} # {units.get(k, '')}\n" for k,v in asdict(self).items())
 
 @patch(cls_method=True)
 def from_dict(cls:Spec,
