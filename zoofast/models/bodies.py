@@ -91,9 +91,9 @@ def _within(prefix, sd):
     "What is under `prefix`, if anything is"
     return {k.removeprefix(prefix):v for k,v in sd.items() if k.startswith(prefix)} or sd
 
-def _ndsb(arch, in_chans=3, img_size=None, **kw):
-    if kw: raise ZooError(f'{arch} has no option {min(kw)}.', 'Leave it out.')
-    return ndsb_body(arch, in_chans)
+def _ndsb(arch, in_chans=3, img_size=None, drop_rate=.5, **kw):
+    if kw: raise ZooError(f'{arch} has no option {min(kw)}.', 'Its only one is drop_rate.')
+    return ndsb_body(arch, in_chans, drop_rate)
 
 def _ndsb_from(arch, path, sd, **kw):
     body = _ndsb(arch, **kw)

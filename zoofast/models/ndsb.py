@@ -57,7 +57,7 @@ class _Plan:
     untied:bool=True # a bias for every place; False: one a filter
 
 # %% ../../nbs/models/00a_ndsb.ipynb #2ebc91bd
-def _layer(word, p, c, side):
+def _layer(word, p, c, side, drop=.5):
     "The layer that a word stands for behind `c` channels of `side` pixels (0: flat), and the channels and pixels behind it"
     kind,n = re.fullmatch(r'([a-z]+)(\d*)', word).groups()
     n,act = int(n or 0),nn.LeakyReLU(p.slope) if p.slope else nn.ReLU()
@@ -65,19 +65,19 @@ def _layer(word, p, c, side):
     if kind=='linear': return _start(nn.Linear(c, n)),n,0
     if kind=='dense': return nn.Sequential(_start(nn.Linear(c, n)), act),n,0
     k = len(_blocks(p.group, bool(side)))
-    return dict(pool=(nn.MaxPool2d(3, 2), c, (side-1)//2), roll=(CyclicRoll(p.group), c*k, side), drop=(nn.Dropout(.5), c, side),
+    return dict(pool=(nn.MaxPool2d(3, 2), c, (side-1)//2), roll=(CyclicRoll(p.group), c*k, side), drop=(nn.Dropout(drop), c, side),
                 flatten=(nn.Flatten(), c*side**2, 0), maxout=(_Maxout(), c//2, 0), rms=(CyclicPool(p.group), c, 0))[kind]
 
 # %% ../../nbs/models/00a_ndsb.ipynb #b348d209
 class _Branch(nn.Module):
     "The layers of a plan behind a cyclic slice: (x0[, x1]) -> (B,d)"
-    def __init__(self, plan, in_chans):
+    def __init__(self, plan, in_chans, drop=.5):
         super().__init__()
         self.n_inputs,self.words = len(plan.inputs),plan.words.split()
         self.slice,self.layers = CyclicSlice(plan.group),nn.ModuleList()
         c,side = in_chans,plan.inputs[0]['size']
         for w in self.words:
-            m,c,side = _layer(w, plan, c, side)
+            m,c,side = _layer(w, plan, c, side, drop)
             self.layers.append(m)
         self.num_features = c
 
@@ -105,11 +105,10 @@ NDSB = {name:tuple(i for b in branches for i in b.inputs) for name,branches in _
 # %% ../../nbs/models/00a_ndsb.ipynb #c815acdf
 class _NdsbBody(nn.Module):
     "Branches side by side: (x0[, x1[, x2]]) -> (B,d)"
-    drop = .5
-    def __init__(self, name, in_chans):
+    def __init__(self, name, in_chans, drop=.5):
         super().__init__()
-        self.name,self.in_chans,self.inputs = name,in_chans,NDSB[name]
-        self.branches = nn.ModuleList(_Branch(o, in_chans) for o in _nets[name])
+        self.name,self.in_chans,self.inputs,self.drop = name,in_chans,NDSB[name],drop
+        self.branches = nn.ModuleList(_Branch(o, in_chans, drop) for o in _nets[name])
         self.n_inputs,self.sizes = len(self.inputs),tuple(o['size'] for o in self.inputs)
         self.num_features = self.head_hidden_size = sum(o.num_features for o in self.branches)
 
@@ -128,9 +127,10 @@ def _text(shapes): return ' and '.join(f'{c} x {h} x {w}' for c,h,w in shapes)
 def ndsb_body(
     name:str, # a name in `NDSB`
     in_chans:int=1, # 1 grey, 3 colour
-)->nn.Module: # (x0[, x1[, x2]]) -> (B,d); has num_features, n_inputs, sizes, inputs (how to draw them) and drop (.5, before the last layer)
+    drop_rate:float=.5, # of all dropouts; 0 in their nets for pseudo-labels
+)->nn.Module: # (x0[, x1[, x2]]) -> (B,d); has num_features, n_inputs, sizes, inputs (how to draw them) and drop (before the last layer)
     "One of S1's nets without its last layer, its weights started as theirs"
-    return _NdsbBody(refuse_unknown(name, NDSB, "net of the winners'"), in_chans)
+    return _NdsbBody(refuse_unknown(name, NDSB, "net of the winners'"), in_chans, drop_rate)
 
 # %% ../../nbs/models/00a_ndsb.ipynb #09d52670
 def ndsb_table(

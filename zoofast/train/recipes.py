@@ -66,7 +66,7 @@ _recipes['ndsb-convroll4-maxout'] = _winners('ndsb-convroll4-maxout')
 _recipes['ndsb-cp8'] = _winners('ndsb-cp8', bs=16, epochs=126, tta='halton:35', inputs=[_more(f'pad:{85/95}', 95, 45)])
 _recipes['ndsb-doublescale'] = _winners('ndsb-doublescale', wd=0., inputs=[_more('scale:0.2')])
 _recipes['ndsb-triplescale'] = _winners('ndsb-triplescale', wd=0., inputs=[_more('scale:0.5'), _more('scale:0.2')])
-_recipes['ndsb-doublescale-pseudo'] = _recipes['ndsb-doublescale'].with_(lr=1.5e-3, share=.67, drop=0.)
+_recipes['ndsb-doublescale-pseudo'] = _recipes['ndsb-doublescale'].with_(lr=1.5e-3, share=.67, drop=0., options=dict(drop_rate=0.))
 
 # %% ../../nbs/train/04_recipes.ipynb #030f2987
 _recipes['ndsb-cyclic'] = _ndsb.with_(arch='cyclic:resnet10t', seed=45)
