@@ -31,7 +31,7 @@ from zoofast.members import load_model
 from zoofast.tta import predict_members
 from zoofast.committee import combine
 from zoofast.weights import cross_fit
-from zoofast.science.report import plot_confusion, plot_curves, score_table, show_errors, top_confusions
+from zoofast.science.plots import plot_confusion, plot_curves, score_table, show_errors, top_confusions
 
 out = Path(args.out); out.mkdir(parents=True, exist_ok=True)
 if not (out/'store').exists(): pack(split_items(items_from_folder(args.folder), valid=.1, seed=42), out/'store')

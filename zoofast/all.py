@@ -52,7 +52,7 @@ from .beyond.pseudo import predict_sharded, pseudo_targets, train_sharded
 from .beyond.pretrain import pretrain
 from .outputs import write_probs, write_submission
 from .science.look import Picture, analyse, plot_classes, plot_sizes, show_class_page
-from .science.report import errors, plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results, top_confusions
+from .science.plots import errors, plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results, top_confusions
 from .demo import run_demo
 
 # %% ../nbs/42_all.ipynb #6b8387f5

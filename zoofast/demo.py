@@ -20,7 +20,7 @@ from .weights import choose_weights
 from .ensemble import save_ensemble
 from .outputs import write_submission
 from .science.look import safe_cells, show_class_page
-from .science.report import plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results
+from .science.plots import plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results
 
 # %% ../nbs/40_demo.ipynb #cb60d532
 _members = ('demo-resnet','demo-efficientnet','demo-convnext')
