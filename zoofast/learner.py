@@ -9,6 +9,7 @@ __all__ = ['zoo_learner', 'spec_dls', 'spec_learner', 'as_member', 'save_model',
 import math, sys, warnings
 import numpy as np, torch
 from functools import partial
+from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 from fastcore.basics import attrdict, patch
@@ -55,6 +56,16 @@ def _zoo_cbs(
     return res
 
 # %% ../nbs/20_learner.ipynb #5a47ad25
+def _loss_of(loss, dls, smoothing, weight):
+    "The loss by name"
+    if loss=='ce' or weight is not None:
+        return FlatLoss(label_smoothing=smoothing, weight=None if weight is None else torch.as_tensor(weight, dtype=torch.float32))
+    return import_module('zoofast.train.losses').make_loss(loss, dls.counts, smoothing)
+
+def _mixing(mix):
+    return import_module('zoofast.train.mixing').mix_callback(mix)
+
+# %% ../nbs/20_learner.ipynb #f5c20a2e
 def _look(dls):
     "Channels, size, size metadata and further inputs of the batches"
     if hasattr(dls, 'view'): return [*map(dls.view.get, ('channels','size','meta')), dls.view.get('inputs', [])]
@@ -66,6 +77,7 @@ def zoo_learner(
     arch:str, # see `make_body`
     pretrained:bool=False, # start from timm's published weights
     head:str='linear', # 'linear', or 'mlp' with two hidden layers
+    loss='ce', # what is minimised: see `make_loss`
     smoothing:float=.1, # label smoothing; 0: none
     weight=None, # (c,) weight of each class in the loss; None: equal
     lr:float=1e-3, # peak learning rate of the backbone
@@ -79,6 +91,7 @@ def zoo_learner(
     compile=False, # True, or a mode of torch.compile such as 'reduce-overhead'
     keep:str=None, # best epoch to come back to, such as 'macro_f1'
     frozen:float=0., # epochs at the start in which only the head learns
+    mix:str=None, # images blended in pairs: see `mix_callback`
     archs=(), # of the bodies of further inputs; left out: the same as the first
     metrics=None, # None: macro-F1, accuracy, balanced accuracy, top-5, log-loss
     cbs=None, # further callbacks
@@ -90,10 +103,10 @@ def zoo_learner(
     c,size,meta,inputs = _look(dls)
     inputs = [dict(o, arch=a) if a else o for o,a in zip_longest(inputs, archs)]
     model = zoo_model(arch, len(dls.vocab), in_chans=c, pretrained=pretrained, head=head, meta=meta, img_size=size, inputs=inputs, **kwargs)
-    loss = FlatLoss(label_smoothing=smoothing, weight=None if weight is None else torch.as_tensor(weight, dtype=torch.float32))
+    if mix: cbs = L(_mixing(mix))+L(cbs)
     if metrics is None: metrics = [MacroF1(), Accuracy(), BalancedAccuracy(), Top5(), LogLoss()]
-    return ZooLearner(dls, model.to(as_device(getattr(dls, 'device', None))), loss_func=loss, opt_func=partial(ZooOptim, opt=opt), splitter=zoo_splitter,
-                      lr=slice(lr, lr_head) if lr_head else lr, wd=wd, metrics=metrics,
+    return ZooLearner(dls, model.to(as_device(getattr(dls, 'device', None))), loss_func=_loss_of(loss, dls, smoothing, weight),
+                      opt_func=partial(ZooOptim, opt=opt), splitter=zoo_splitter, lr=slice(lr, lr_head) if lr_head else lr, wd=wd, metrics=metrics,
                       cbs=_zoo_cbs(ema, clip, amp, channels_last, compile, keep, frozen)+L(cbs))
 
 # %% ../nbs/20_learner.ipynb #a87de552
@@ -153,6 +166,7 @@ def spec_dls(
         raise ZooError(f'The store has {store.channels} channels, the recipe wants {spec.channels}.',
                        f'Set channels={store.channels}, or pack the images again.')
     own = attrdict(spec, 'bs', 'aug', 'photo', 'fit', 'fill', 'stats', 'alpha', 'max_weight', 'meta', 'seed', 'inputs', 'share') | dict(soft=soft)
+    own |= {k:v for k in ('least','most','policy') if (v := getattr(spec, k)) is not None}
     return store_dls(store, size=sizes(spec)[0], eval_size=eval_size(spec), device=as_device(device), **own)
 
 # %% ../nbs/20_learner.ipynb #c337f1e2
@@ -164,7 +178,7 @@ def spec_learner(
     "The Learner of a Spec"
     own = [ProgressiveSize(spec.size)] if isinstance(spec.size, dict) else []
     if spec.phases: own.append(Phases(spec.phases, spec.max_weight))
-    kw = attrdict(spec, 'pretrained', 'head', 'hidden', 'ratio', 'drop', 'checkpoint', 'smoothing',
+    kw = attrdict(spec, 'pretrained', 'head', 'hidden', 'ratio', 'drop', 'checkpoint', 'loss', 'smoothing', 'mix',
                   'lr', 'lr_head', 'opt', 'wd', 'ema', 'clip', 'amp', 'channels_last', 'compile', 'frozen', 'seed')
     kw['archs'] = [o.get('arch') for o in spec.inputs]
     learn = zoo_learner(dls, spec.arch, keep=None if spec.keep=='last' else spec.keep, cbs=own+L(cbs), **kw, **(spec.options or {}))

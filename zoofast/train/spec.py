@@ -32,7 +32,7 @@ def _fit_type(
     "Fit `v` to a declared type, or refuse it"
     kinds = typing.get_args(hint) or (hint,)
     if v is None and types.NoneType in kinds: return None
-    if isinstance(v, str) and str not in kinds:
+    if isinstance(v, str) and (str not in kinds or float in kinds):
         if v in ('None','null','') and types.NoneType in kinds: return None
         try: v = float(v)
         except ValueError: pass
@@ -57,17 +57,21 @@ def eval_size(
     "The size at which a member validates and predicts"
     return s.eval_size or max(sizes(s).values())
 
+_reads = {'one-cycle':lambda o: not o, 'cosine':lambda o: not o, 'step':lambda o: o and o==sorted(o) and 0<o[0] and o[-1]<1,
+          'plateau':lambda o: len(o)==2 and 0<o[0]<1 and o[1]>=1 and o[1]==int(o[1])}
+
 def schedule(
     s, # a Spec
-)->tuple: # kind, drops: shares of the training at which 'step' divides the rate by 10
+)->tuple: # kind, numbers: shares of the training at which 'step' divides the rate by 10; factor and patience of 'plateau'
     "How the learning rate goes"
     kind,_,at = s.schedule.partition(':')
-    refuse_unknown(kind, ('one-cycle','cosine','step'), 'schedule')
-    try: drops = [float(o) for o in at.split(',') if at]
-    except ValueError: drops = [1.]
-    if bool(drops)!=(kind=='step') or drops!=sorted(drops) or not all(0<o<1 for o in drops):
-        raise ZooError(f'schedule={s.schedule!r} cannot be read.', "Write 'one-cycle', 'cosine', or ascending shares of the training: 'step:0.5,0.9'.")
-    return kind,drops
+    refuse_unknown(kind, _reads, 'schedule')
+    try: nums = [float(o) for o in at.split(',') if at]
+    except ValueError: nums = [0.]
+    if kind=='plateau' and not at: nums = [.1, 3.]
+    if not _reads[kind](nums): raise ZooError(f'schedule={s.schedule!r} cannot be read.', "Write 'one-cycle', 'cosine', ascending shares of the "
+        "training: 'step:0.5,0.9', or a factor and a patience in epochs: 'plateau:0.1,3'.")
+    return kind,nums
 
 # %% ../../nbs/train/03_spec.ipynb #a8d017a7
 def _check_phases(s):
@@ -78,6 +82,18 @@ def _check_phases(s):
     if n!=s.epochs: raise ZooError(f'The phases have {n} epochs together, epochs={s.epochs}.', 'Make them agree.')
 
 # %% ../../nbs/train/03_spec.ipynb #2a9649f4
+def _check_tuning(s):
+    if isinstance(s.alpha, str): refuse_unknown(s.alpha, ('progressive',), 'alpha')
+    if isinstance(s.loss, dict) and 'name' not in s.loss: raise ZooError(f'loss={s.loss!r} has no name.', 'Write {name: focal, gamma: 2}.')
+    for k in ('least','most','stop'):
+        if getattr(s, k) is not None and getattr(s, k)<1: raise ZooError(f'{k}={getattr(s, k)} is not positive.')
+    if s.least and s.most and s.least>s.most: raise ZooError(f'least={s.least} is more than most={s.most}.', 'Swap them.')
+    if s.unfreeze<0: raise ZooError(f'unfreeze={s.unfreeze} is negative.', 'Give epochs from stage to stage.')
+    if s.layer_decay is not None and not 0<s.layer_decay<=1: raise ZooError(f'layer_decay={s.layer_decay} is not in (0,1].', 'Usual are .65 to .9.')
+    if s.start and (s.pretrained or s.checkpoint): raise ZooError('start= and pretrained weights would both fill the body.', 'Choose one.')
+    if s.keep=='last' and (s.stop or schedule(s)[0]=='plateau'): raise ZooError("keep='last' watches no column.", "Set keep='macro_f1'.")
+
+# %% ../../nbs/train/03_spec.ipynb #64450a94
 def _check(s):
     "Refuse what cannot work"
     for k,known in dict(head=('linear','mlp'), opt=('adamw','sgd')).items(): refuse_unknown(getattr(s, k), known, k)
@@ -91,7 +107,7 @@ def _check(s):
     if not all(isinstance(o, int) and o>0 for o in sizes(s).values()):
         raise ZooError(f'size={s.size!r} holds no sizes in px.', 'Write 128, or {0: 96, 8: 128}.')
     if 0 not in sizes(s): raise ZooError(f'size={s.size!r} does not say how to begin.', 'Add epoch 0.')
-    _check_phases(s), schedule(s), as_inputs(s.inputs), as_fit(s.fit), as_affine(s.aug), as_photo(s.photo), view_set(s.tta)
+    _check_phases(s), _check_tuning(s), schedule(s), as_inputs(s.inputs), as_fit(s.fit), as_affine(s.aug), as_photo(s.photo), view_set(s.tta)
 
 class _Checked:
     "Fits its fields to their declared types"
@@ -106,6 +122,7 @@ class _Net(_Checked):
     arch:str = 'resnet10t'          # timm name, with or without tag; 'cyclic:NAME', 'dihedral:NAME'; 'ndsb-cp8' ...: see make_body
     pretrained:bool = False         # start from timm's published weights
     checkpoint:str|None = None      # or from this file of backbone weights
+    start:str|None = None           # or from a saved zoofast model (a folder): its body, and of its head the rows of classes that are here too
     channels:int = 1                # 1 grey, 3 colour, as the store has; a pretrained RGB stem is summed for 1
     head:str = 'linear'             # 'linear', or 'mlp' with two hidden layers
     hidden:int = 1024               # width of the first hidden layer of 'mlp'
@@ -126,25 +143,32 @@ class _Look(_Net):
     stats:str|list|tuple = 'store'  # normalisation: 'store' (its own mean and std), 'zmuv' (of augmented views), 'imagenet', or [mean, std] in 0..1
     aug:str|dict = 's0'             # random poses: a name in AUGMENTS, or fields of an Affine
     photo:dict|None = None          # random light, blur and erasing: fields of a Photo
+    policy:str|None = None          # random operations drawn for each image: 'randaugment:8,4' (magnitude, operations), 'trivial' ...
+    mix:str|None = None             # images blended in pairs: 'mixup:0.4', 'cutmix:1.0'
 
 # %% ../../nbs/train/03_spec.ipynb #1cc37b62
 @dataclass(frozen=True)
 class Spec(_Look):
     "All that decides one member's weights"
-    alpha:float = 0.                # images are drawn with weight count**-alpha of their class: 0 natural, 1 all classes equally often
+    alpha:float|str = 0.            # images are drawn with weight count**-alpha of their class: 0 natural, 1 all classes equally often; or 'progressive'
     max_weight:float|None = None    # clip of the sampling weights, in multiples of their mean over classes
+    least:int|None = None           # images that an epoch shows of a class, at least (expected number)
+    most:int|None = None            # and at most
     share:float = 0.                # of each batch, from images with soft targets: train(spec, store, soft=preds)
+    loss:str|dict = 'ce'            # what is minimised: a name, or {name: focal, gamma: 2}: see make_loss
     smoothing:float = .1            # label smoothing
     phases:list|tuple = ()          # [[epochs, alpha, smoothing], ...] instead of one alpha and smoothing
     epochs:int = 10                 # passes over as many images as the training part has
     bs:int = 64                     # images a batch
     frozen:float = 0.               # epochs at the start in which only the head learns
+    unfreeze:float = 0.             # epochs from stage to stage in which the body thaws, from the top; 0: all at once
+    layer_decay:float|None = None   # the rate of each stage is this times that of the next one up; None: one rate for the body
     opt:str = 'adamw'               # 'adamw', or 'sgd' with Nesterov momentum .9
     lr:float = 1e-3                 # peak learning rate of the backbone at this bs
     lr_head:float|None = None       # and of the head; None: the same
     wd:float = .05                  # weight decay (with sgd L2: wd/2 of the sum of squares); norms and biases are spared
-    schedule:str = 'one-cycle'      # 'one-cycle'; 'cosine' after a linear warm-up from lr/10; 'step:0.5,0.9': a tenth from each of these shares on
-    warmup:float|None = None        # epochs of warm-up; None: a quarter of one-cycle, none of cosine
+    schedule:str = 'one-cycle'      # or 'cosine'; 'step:0.5,0.9': a tenth from each of these shares on; 'plateau:0.1,3': times .1 after 3 epochs of no better `keep`
+    warmup:float|None = None        # epochs of warm-up, from lr/10; None: a quarter of one-cycle, none of cosine
     t_max:float|None = None         # epoch at which the cosine would reach min_lr; None: the end
     min_lr:float = 1e-6             # where the cosine ends
     clip:float|None = None          # largest norm of the gradient
@@ -153,6 +177,7 @@ class Spec(_Look):
     channels_last:bool = True       # memory order of the weights while training
     compile:bool|str = False        # compile the training step: True, or a mode of torch.compile such as 'reduce-overhead'
     keep:str = 'macro_f1'           # the epoch to keep: best by this column of the history, or 'last'
+    stop:int|None = None            # end after so many epochs without a better `keep`; None: never
     tta:str|list|tuple = 'd4'       # views to average when predicting, unless told otherwise
     seed:int = 42                   # weights, order, poses
 _hints = typing.get_type_hints(Spec)
