@@ -18,6 +18,7 @@ from .fits import matrices, poses
 class Affine:
     "Ranges of random poses; the defaults change nothing"
     rot:float=0. # degrees, uniform in +-rot
+    quarter:bool=False # and 0, 90, 180 or 270 degrees, equally often
     scale:tuple=(1.,1.) # zoom, log-uniform between the two
     shear:float=0. # degrees, uniform in +-shear
     translate:float=0. # uniform in +-translate, in `unit`
@@ -40,11 +41,12 @@ def draw(self:Affine,
     items:np.ndarray, # (B,) item numbers, e.g. rows of a store
 )->dict: # (B,) arrays: the arguments of `poses`, and `shift` (B,2)
     "Random pose parameters: the same (seed, epoch, item) always gives the same pose"
-    u = uniforms(seed, epoch, items, 9)
+    u = uniforms(seed, epoch, items, 10)
     on,s = u[:,0]<self.p,2*u-1
     lo,hi = np.log(self.scale)
-    return dict(rot=on*s[:,1]*self.rot, shift=on[:,None]*s[:,2:4]*self.translate, shear=on*s[:,4]*self.shear, zoom=np.exp(on*(lo+u[:,5]*(hi-lo))),
-                stretch=np.exp(on*s[:,6]*np.log(self.stretch)), hflip=u[:,7]<self.hflip, vflip=u[:,8]<self.vflip)
+    turn = self.quarter*90*np.floor(4*u[:,9])
+    return dict(rot=turn+on*s[:,1]*self.rot, shift=on[:,None]*s[:,2:4]*self.translate, shear=on*s[:,4]*self.shear,
+                zoom=np.exp(on*(lo+u[:,5]*(hi-lo))), stretch=np.exp(on*s[:,6]*np.log(self.stretch)), hflip=u[:,7]<self.hflip, vflip=u[:,8]<self.vflip)
 
 @patch
 def matrices(self:Affine,
@@ -54,14 +56,17 @@ def matrices(self:Affine,
 )->np.ndarray: # (B,6) float32 for `sample`
     "One random pose per item, fitted to `size`"
     d = self.draw(seed, epoch, np.arange(len(h)) if items is None else items)
-    t = d.pop('shift')*(size if self.unit=='output' else 1)
-    return matrices(h, w, size, fit, poses(**d), t, self.unit, turn)
+    t,A = d.pop('shift')*(size if self.unit=='output' else 1),poses(**d)
+    return matrices(h, w, size, fit, A.round(12) if self.quarter else A, t, self.unit, turn)
 
 # %% ../../nbs/data/05a_augment.ipynb #a665129c
 AUGMENTS = {
     'none': Affine(),
     'flips': Affine(hflip=.5, vflip=.5),
+    'd4': Affine(quarter=True, hflip=.5),
     'rot': Affine(rot=180, hflip=.5),
+    'manual': Affine(rot=180, hflip=.5, vflip=.5),
+    'insects': Affine(rot=30, scale=(1/1.25,1.25), hflip=.5),
     's0': Affine(rot=180, translate=.05, scale=(.9,1.1), shear=7, p=.7, hflip=.5, vflip=.5),
     's0-light': Affine(hflip=.2, vflip=.1),
     's1': Affine(rot=180, translate=10, unit='source', shear=20, scale=(1/1.6,1.6), stretch=1.3, hflip=.5),
@@ -74,10 +79,10 @@ def _made(cls, fields, what):
     return cls(**fields)
 
 def as_affine(
-    aug:str|dict|Affine|None, # a name in `AUGMENTS`, a dict of `Affine` fields, an `Affine`, or None
+    aug, # a name in `AUGMENTS`, a dict of `Affine` fields, an `Affine` or whatever else has its `matrices`, or None
 )->Affine:
     "An `Affine` from its name or fields"
-    if isinstance(aug, Affine): return aug
+    if hasattr(aug, 'matrices'): return aug
     if isinstance(aug, dict): return _made(Affine, aug, 'augmentation')
     refuse_unknown(aug or 'none', list(AUGMENTS), 'augmentation')
     return AUGMENTS[aug or 'none']

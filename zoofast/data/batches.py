@@ -107,8 +107,10 @@ def _image(self:StoreDL, store, rows, keys, epoch, size, fit, turn, mean, std):
     def get(M, dtype): return draw_batch(store, rows, M, size, mean, std, self.fill, self.device or 'cpu', dtype)
     if not self.augmented: x = get(matrices(h, w, size, fit, turn=turn), self.dtype)
     else:
-        x = get(self.aug.matrices(h, w, size, fit, self.seed, epoch, keys, turn), self.dtype if self.photo==Photo() else None)
-        x = self.photo.apply(x, mean, std, self.seed, epoch, keys).to(self.dtype)
+        light = [o for o in (self.aug, self.photo) if hasattr(o, 'apply') and o!=Photo()]
+        x = get(self.aug.matrices(h, w, size, fit, self.seed, epoch, keys, turn), None if light else self.dtype)
+        for o in light: x = o.apply(x, mean, std, self.seed, epoch, keys)
+        x = x.to(self.dtype)
     return (TensorGrey if self.store.channels==1 else TensorImage)(x)
 
 # %% ../../nbs/data/05d_batches.ipynb #26a42205

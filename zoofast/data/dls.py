@@ -22,6 +22,7 @@ from .augment import as_affine
 from .batches import StoreDL, StoreImage, StoreLabel, StoreSize, Unnormalize
 from .fits import as_inputs
 from .items import as_items, class_order
+from .policies import as_policy
 from .resample import sample
 from .resident import place
 from .sampling import SampledDL, check_split, repeats
@@ -66,6 +67,7 @@ def StoreBlock(
     fit:str='pad', # 'pad', 'squish', 'crop', 'scale:0.5': see `as_fit`
     fill:float=None, # grey level 0..255 outside the image; None: border median of each image
     aug='s0', # training views: a name in `AUGMENTS`, an `Affine` (or a dict of its fields), or None
+    policy=None, # instead of `aug`: 'manual', 'randaugment:8,4', 'flips+trivial' ...: see `as_policy`
     photo=None, # jitter of light, blur and erasing of training batches: a `Photo` (or a dict of its fields), or None
     stats='store', # normalisation: 'store' (its own mean and std), 'imagenet', 'zmuv' (of 8,192 augmented views), or (mean, std) per channel in 0..1
     meta:bool=False, # batches are (image, size metadata, class); in a DataBlock put a `SizeBlock` behind this one
@@ -74,7 +76,7 @@ def StoreBlock(
     rows=None, # (n,) rows that 'zmuv' looks at; None: the split 'train', or all without one
 )->TransformBlock:
     "The input block of a DataBlock whose items are row numbers of `store`"
-    inputs,main = as_inputs(inputs),dict(size=size, fit=fit, turn=0)
+    aug,inputs,main = as_policy(policy) or aug,as_inputs(inputs),dict(size=size, fit=fit, turn=0)
     (mean,std),*rest = _stats_of(store, stats, [main, *(main|o for o in inputs)], rows, fill, aug, seed)
     inputs = [dict(mean=m, std=s)|o for o,(m,s) in zip(inputs, rest)]
     look = dict(store=store, size=size, fit=fit, fill=fill, aug=aug, photo=photo, mean=mean, std=std, meta=meta, inputs=inputs, seed=seed)
