@@ -85,7 +85,8 @@ def _table(st):
 Study.table = property(_table, doc='A row a run: arm, factors, seed, state (done, failed, waiting), scores, times, versions')
 def _repr(self):
     n = self.table.state.value_counts()
-    return f"Study({self.plan.name}: {len(self.plan.arms)} arms x {len(self.plan.seeds)} seeds; {', '.join(f'{n[k]} {k}' for k in ('done','failed','waiting') if k in n)})"
+    states = ', '.join(f'{n[k]} {k}' for k in ('done','failed','waiting') if k in n)
+    return f'Study({self.plan.name}: {len(self.plan.arms)} arms x {len(self.plan.seeds)} seeds; {states})'
 Study.__repr__ = _repr
 _dull = ['run','versions','started','split','n','threads','device','error']
 Study._repr_html_ = lambda self: f'<p>{self!r}</p>' + self.table.dropna(axis=1, how='all').drop(columns=_dull, errors='ignore').round(4).to_html(index=False)
