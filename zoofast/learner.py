@@ -6,8 +6,7 @@
 __all__ = ['zoo_learner', 'spec_dls', 'spec_learner', 'as_member', 'save_model', 'train']
 
 # %% ../nbs/20_learner.ipynb #385a96cb
-import math, sys, warnings
-import numpy as np, torch
+import sys, warnings
 from functools import partial
 from importlib import import_module
 from itertools import zip_longest
@@ -16,7 +15,6 @@ from fastcore.basics import attrdict, patch
 from fastcore.foundation import L
 from fastcore.meta import delegates
 from fastai.callback.progress import ProgressCallback
-from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 
@@ -25,11 +23,16 @@ from .preds import Preds
 from .data.store import Store
 from .data.dls import store_dls
 from .models.backbones import zoo_model
+from .models.bodies import pretrained_stats
+from .models.transfer import take_over
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5
-from .train.callbacks import EMA, Frozen, History, KeepBest, Phases, ProgressiveSize, StopOnNaN
+from .train.losses import make_loss
+from .train.callbacks import EMA, History, KeepBest, Phases, ProgressiveSize, StopOnNaN
 from .train.speed import Autocast, ChannelsLast, Compile
-from .train.loop import FlatLoss, ZooLearner
-from .train.optim import ZooOptim, zoo_splitter
+from .train.loop import ZooLearner
+from .train.optim import ZooOptim, layer_rates, zoo_splitter
+from .train.finetune import Frozen
+from .train.schedules import EarlyStop
 from .train.spec import Spec, eval_size, schedule, sizes
 from .train.recipes import get_recipe
 from .members import DECISION, Member, as_device, check_free, load_model, member_config
@@ -42,7 +45,10 @@ def _zoo_cbs(
     channels_last:bool=False, # memory order of the weights while training
     compile=False, # True, or a mode of torch.compile such as 'reduce-overhead'
     keep:str=None, # come back to the epoch that was best by this column of the history, such as 'macro_f1'
+    stop:int=None, # end after so many epochs without a better `keep`
     frozen:float=0., # epochs at the start in which only the head learns
+    unfreeze:float=0., # then the body thaws from the top, a stage each so many epochs; 0: all at once
+    mix:str=None, # images blended in pairs: see `mix_callback`
 )->list:
     "The callbacks of these settings"
     res = [History(), StopOnNaN()]
@@ -52,30 +58,40 @@ def _zoo_cbs(
     if compile: res.append(Compile(compile))
     if channels_last: res.append(ChannelsLast())
     if keep: res.append(KeepBest(keep))
-    if frozen: res.append(Frozen(frozen))
+    if stop: res.append(EarlyStop(keep or 'macro_f1', stop))
+    if frozen or unfreeze: res.append(Frozen(frozen, unfreeze))
+    if mix: res.append(import_module('zoofast.train.mixing').mix_callback(mix))
     return res
 
 # %% ../nbs/20_learner.ipynb #5a47ad25
-def _loss_of(loss, dls, smoothing, weight):
-    "The loss by name"
-    if loss=='ce' or weight is not None:
-        return FlatLoss(label_smoothing=smoothing, weight=None if weight is None else torch.as_tensor(weight, dtype=torch.float32))
-    return import_module('zoofast.train.losses').make_loss(loss, dls.counts, smoothing)
-
-def _mixing(mix):
-    return import_module('zoofast.train.mixing').mix_callback(mix)
-
-# %% ../nbs/20_learner.ipynb #f5c20a2e
 def _look(dls):
     "Channels, size, size metadata and further inputs of the batches"
     if hasattr(dls, 'view'): return [*map(dls.view.get, ('channels','size','meta')), dls.view.get('inputs', [])]
     return [*dls.one_batch()[0].shape[1::2], False, []]
 
+def _source(start, arch):
+    "The member to start from, if any"
+    if start is None: return None
+    m,plain = as_member(start),lambda o: o.rpartition(':')[2].partition('.')[0]
+    if plain(m.arch)!=plain(arch): raise ZooError(f'The model to start from is a {m.arch}, not a {arch}.', f"Set arch='{m.arch}'.")
+    return m
+
+def _begin(dls, arch, start, archs, **kw):
+    "A net for these DataLoaders, and the names of the classes that its head knows already"
+    (c,size,meta,inputs),src = _look(dls),_source(start, arch)
+    inputs = [dict(o, arch=a) if a else o for o,a in zip_longest(inputs, archs)]
+    if src: kw['checkpoint'] = src.model.body.state_dict()
+    model = zoo_model(arch, len(dls.vocab), in_chans=c, meta=meta, img_size=size, inputs=inputs, **kw)
+    taken = take_over(model, dls.vocab, src.model, src.vocab) if src else []
+    return model.to(as_device(getattr(dls, 'device', None))),taken
+
+# %% ../nbs/20_learner.ipynb #a4b91134
 @delegates(zoo_model, but=['arch','n_out','in_chans','meta','img_size','inputs'])
 def zoo_learner(
     dls, # from `store_dls` or `file_dls`
     arch:str, # see `make_body`
     pretrained:bool=False, # start from timm's published weights
+    start=None, # or from a trained model (folder, Member, Learner): its body, and the rows of its head whose class names agree
     head:str='linear', # 'linear', or 'mlp' with two hidden layers
     loss='ce', # what is minimised: see `make_loss`
     smoothing:float=.1, # label smoothing; 0: none
@@ -90,7 +106,10 @@ def zoo_learner(
     channels_last:bool=False, # memory order of the weights while training
     compile=False, # True, or a mode of torch.compile such as 'reduce-overhead'
     keep:str=None, # best epoch to come back to, such as 'macro_f1'
+    stop:int=None, # end after so many epochs without a better `keep`
     frozen:float=0., # epochs at the start in which only the head learns
+    unfreeze:float=0., # then the body thaws from the top, a stage each so many epochs; 0: all at once
+    layer_decay:float=None, # the learning rate of each stage is this times that of the next one up
     mix:str=None, # images blended in pairs: see `mix_callback`
     archs=(), # of the bodies of further inputs; left out: the same as the first
     metrics=None, # None: macro-F1, accuracy, balanced accuracy, top-5, log-loss
@@ -100,59 +119,16 @@ def zoo_learner(
 )->ZooLearner:
     "A Learner for plankton"
     if seed is not None: seed_all(seed)
-    c,size,meta,inputs = _look(dls)
-    inputs = [dict(o, arch=a) if a else o for o,a in zip_longest(inputs, archs)]
-    model = zoo_model(arch, len(dls.vocab), in_chans=c, pretrained=pretrained, head=head, meta=meta, img_size=size, inputs=inputs, **kwargs)
-    if mix: cbs = L(_mixing(mix))+L(cbs)
+    model,taken = _begin(dls, arch, start, archs, pretrained=pretrained, head=head, **kwargs)
+    loss = make_loss(loss, getattr(dls, 'counts', None), smoothing, weight)
+    rates = slice(lr, lr_head) if lr_head else lr
+    if layer_decay: rates = layer_rates(len(zoo_splitter(model, stages=True)), lr, layer_decay, lr_head)
     if metrics is None: metrics = [MacroF1(), Accuracy(), BalancedAccuracy(), Top5(), LogLoss()]
-    return ZooLearner(dls, model.to(as_device(getattr(dls, 'device', None))), loss_func=_loss_of(loss, dls, smoothing, weight),
-                      opt_func=partial(ZooOptim, opt=opt), splitter=zoo_splitter, lr=slice(lr, lr_head) if lr_head else lr, wd=wd, metrics=metrics,
-                      cbs=_zoo_cbs(ema, clip, amp, channels_last, compile, keep, frozen)+L(cbs))
-
-# %% ../nbs/20_learner.ipynb #a87de552
-def _warm_cosine(
-    lr, # peak, a number or one for each group
-    pos:float, # 0 at the start of training, 1 at its end
-    warm:float=0., # share of the training that warms up, from lr/10
-    end:float=1., # where `min_lr` is reached; beyond 1: never quite
-    min_lr:float=1e-6, # the rate at `end` and after
-):
-    "The learning rate at a moment of the training"
-    lr = np.asarray(lr, float)
-    if pos<warm: return lr*(.1+.9*pos/warm)
-    return min_lr + (lr-min_lr)*(1+math.cos(math.pi*min((pos-warm)/(end-warm), 1)))/2
-
-def _peak(learn, lr):
-    "(groups,) the rates that a schedule starts from"
-    if learn.opt is None: learn.create_opt()
-    learn.opt.set_hyper('lr', learn.lr if lr is None else lr)
-    return np.array([h['lr'] for h in learn.opt.hypers])
-
-@patch
-def fit_cosine(self:Learner,
-    n_epoch:int, # epochs
-    lr_max=None, # peak; None: the learner's own
-    warmup:float=0., # epochs
-    t_max:float=None, # epoch at which `min_lr` is reached; None: the end
-    min_lr:float=1e-6,
-    wd=None, cbs=None, reset_opt=False, # as in `fit`
-):
-    "Fit with a linear warm-up and a cosine"
-    f = partial(_warm_cosine, _peak(self, lr_max), warm=warmup/n_epoch, end=(t_max or n_epoch)/n_epoch, min_lr=min_lr)
-    self.fit(n_epoch, cbs=ParamScheduler({'lr':f})+L(cbs), reset_opt=reset_opt, wd=wd)
-
-@patch
-def fit_step(self:Learner,
-    n_epoch:int, # epochs
-    drops=(700/840, 800/840), # shares of the training, ascending; S1's
-    lr_max=None, # rate at the start; None: the learner's own
-    div:float=10., # what each drop divides by
-    wd=None, cbs=None, reset_opt=False, # as in `fit`
-):
-    "Fit at a rate that goes down in steps"
-    peak = _peak(self, lr_max)
-    f = lambda pos: peak/div**sum(pos>=o for o in drops)
-    self.fit(n_epoch, cbs=ParamScheduler({'lr':f})+L(cbs), reset_opt=reset_opt, wd=wd)
+    res = ZooLearner(dls, model, loss_func=loss, opt_func=partial(ZooOptim, opt=opt), lr=rates, wd=wd, metrics=metrics,
+                     splitter=partial(zoo_splitter, stages=bool(layer_decay)),
+                     cbs=_zoo_cbs(ema, clip, amp, channels_last, compile, keep, stop, frozen, unfreeze, mix)+L(loss.cbs)+L(cbs))
+    res.taken = taken
+    return res
 
 # %% ../nbs/20_learner.ipynb #2a3c0320
 def spec_dls(
@@ -167,6 +143,7 @@ def spec_dls(
                        f'Set channels={store.channels}, or pack the images again.')
     own = attrdict(spec, 'bs', 'aug', 'photo', 'fit', 'fill', 'stats', 'alpha', 'max_weight', 'meta', 'seed', 'inputs', 'share') | dict(soft=soft)
     own |= {k:v for k in ('least','most','policy') if (v := getattr(spec, k)) is not None}
+    if spec.stats=='pretrained': own['stats'] = pretrained_stats(spec.arch, spec.channels)
     return store_dls(store, size=sizes(spec)[0], eval_size=eval_size(spec), device=as_device(device), **own)
 
 # %% ../nbs/20_learner.ipynb #c337f1e2
@@ -178,7 +155,7 @@ def spec_learner(
     "The Learner of a Spec"
     own = [ProgressiveSize(spec.size)] if isinstance(spec.size, dict) else []
     if spec.phases: own.append(Phases(spec.phases, spec.max_weight))
-    kw = attrdict(spec, 'pretrained', 'head', 'hidden', 'ratio', 'drop', 'checkpoint', 'loss', 'smoothing', 'mix',
+    kw = attrdict(spec, 'pretrained', 'checkpoint', 'start', 'head', 'hidden', 'ratio', 'drop', 'loss', 'smoothing', 'mix', 'stop', 'unfreeze', 'layer_decay',
                   'lr', 'lr_head', 'opt', 'wd', 'ema', 'clip', 'amp', 'channels_last', 'compile', 'frozen', 'seed')
     kw['archs'] = [o.get('arch') for o in spec.inputs]
     learn = zoo_learner(dls, spec.arch, keep=None if spec.keep=='last' else spec.keep, cbs=own+L(cbs), **kw, **(spec.options or {}))
@@ -189,12 +166,13 @@ def spec_learner(
 def fit_spec(self:ZooLearner):
     "Fit as the Spec of this Learner says"
     s,n,warm = self.spec,self.spec.epochs,self.spec.warmup
-    kind,drops = schedule(s)
-    if kind=='step': self.fit_step(n, drops)
+    kind,nums = schedule(s)
+    if kind=='step': self.fit_step(n, nums)
+    elif kind=='plateau': self.fit_plateau(n, nums[0], int(nums[1]), monitor=s.keep, warmup=warm or 0., min_lr=s.min_lr)
     elif kind=='cosine': self.fit_cosine(n, warmup=warm or 0., t_max=s.t_max, min_lr=s.min_lr)
     else: self.fit_one_cycle(n, pct_start=.25 if warm is None else warm/n)
 
-# %% ../nbs/20_learner.ipynb #06954bdd
+# %% ../nbs/20_learner.ipynb #1aaf2ced
 def _valid_preds(
     learn:Learner,
 )->Preds: # with targs
@@ -221,6 +199,7 @@ def as_member(
     d,spec = x.dls,getattr(x, 'spec', None)
     epoch = getattr(getattr(x, 'keep_best', None), 'best_epoch', None)
     prior = x.phases.prior(x.epoch if epoch is None else epoch) if hasattr(x, 'phases') else d.prior
+    prior = getattr(x.loss_func, 'prior', lambda o: o)(prior)
     cfg = member_config(x.model, d.vocab, dict(d.view), counts=d.counts, prior=prior, spec=_as_done(x, spec), **(dict(tta=spec.tta) if spec else {}))
     return Member(x.model, cfg, valid=partial(_valid_preds, x), history=x.history.df if hasattr(x, 'history') else None)
 

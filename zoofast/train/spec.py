@@ -98,7 +98,7 @@ def _check(s):
     "Refuse what cannot work"
     for k,known in dict(head=('linear','mlp'), opt=('adamw','sgd')).items(): refuse_unknown(getattr(s, k), known, k)
     if s.amp: refuse_unknown(s.amp, ('auto','bf16'), 'amp')
-    if isinstance(s.stats, str): refuse_unknown(s.stats, ('store','imagenet','zmuv'), 'stats')
+    if isinstance(s.stats, str): refuse_unknown(s.stats, ('store','imagenet','zmuv','pretrained'), 'stats')
     for k in ('epochs','bs','lr','channels','hidden','ratio'):
         if not getattr(s, k) > 0: raise ZooError(f'{k}={getattr(s, k)} is not positive.')
     for k,v in dict(smoothing=s.smoothing, ema=s.ema or 0., drop=s.drop or 0., share=s.share).items():
@@ -140,7 +140,7 @@ class _Look(_Net):
     inputs:list|tuple = ()          # further looks at each image: [{size: 47, fit: 'scale:0.2', turn: 0, arch: resnet10t}, ...]; left out: as the first
     fit:str = 'pad'                 # how an image fills the square: 'pad', 'squish', 'crop', 'scale:0.5'
     fill:float|None = None          # grey level around it, 0..255; None: its own border's median
-    stats:str|list|tuple = 'store'  # normalisation: 'store' (its own mean and std), 'zmuv' (of augmented views), 'imagenet', or [mean, std] in 0..1
+    stats:str|list|tuple = 'store'  # normalisation: 'store' (its own mean and std), 'zmuv' (of augmented views), 'pretrained' (arch's), 'imagenet', [mean, std]
     aug:str|dict = 's0'             # random poses: a name in AUGMENTS, or fields of an Affine
     photo:dict|None = None          # random light, blur and erasing: fields of a Photo
     policy:str|None = None          # random operations drawn for each image: 'randaugment:8,4' (magnitude, operations), 'trivial' ...
@@ -167,7 +167,7 @@ class Spec(_Look):
     lr:float = 1e-3                 # peak learning rate of the backbone at this bs
     lr_head:float|None = None       # and of the head; None: the same
     wd:float = .05                  # weight decay (with sgd L2: wd/2 of the sum of squares); norms and biases are spared
-    schedule:str = 'one-cycle'      # or 'cosine'; 'step:0.5,0.9': a tenth from each of these shares on; 'plateau:0.1,3': times .1 after 3 epochs of no better `keep`
+    schedule:str = 'one-cycle'      # or 'cosine'; 'step:0.5,0.9': a tenth from each of these shares on; 'plateau:0.1,3': times .1 if `keep` rests 3 epochs
     warmup:float|None = None        # epochs of warm-up, from lr/10; None: a quarter of one-cycle, none of cosine
     t_max:float|None = None         # epoch at which the cosine would reach min_lr; None: the end
     min_lr:float = 1e-6             # where the cosine ends
