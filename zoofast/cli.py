@@ -153,15 +153,18 @@ def _plain(v):
 
 # %% ../nbs/41_cli.ipynb #103c51fe
 @_command('zoofast show plankton.zoo\nzoofast show models/demo-resnet\nzoofast show preds.parquet',
-    _arg('thing', help='store, model, ensemble or predictions'), _arg('-n', type=int, default=8, help='rows to print (default 8)'))
+    _arg('thing', help='store, model, ensemble, study or predictions'), _arg('-n', type=int, default=8, help='rows to print (default 8)'))
 def _show(a):
-    "What is in a store, a model, an ensemble or a table of predictions"
+    "What is in a store, a model, an ensemble, a study or a table of predictions"
     p = Path(a.thing)
     _need_files(p)
     if p.is_file():
         from zoofast.preds import Preds
         _show_preds(Preds.load(p), a.n)
     elif (p/'pixels.u8').exists(): _show_store(p, a.n)
+    elif (p/'study.json').exists():
+        from zoofast.study import Study
+        _show_study(Study(p))
     else: _show_model(p)
 
 def _show_model(p):
@@ -302,6 +305,34 @@ def _submit(a):
     from zoofast.preds import Preds
     write_submission(Preds.load(a.preds), a.out, style=a.style, names=a.names, order=a.order, fallback=a.fallback, columns=a.columns)
     print(f'written: {a.out}')
+
+# %% ../nbs/41_cli.ipynb #ce6ab246
+@_command('zoofast study plan.yaml plankton.zoo --out studies/sampling\nzoofast study studies/sampling plankton.zoo --part 2/3',
+    _arg('plan', help='plan (.yaml), or the folder of a study to go on with'), _arg('store', help='folder that zoofast pack made, best with --test'),
+    _arg('--out', metavar='FOLDER', help='folder of the study; runs that are there already are kept'),
+    _arg('--list', action='store_true', help='only print the runs'), _arg('--part', default='1/1', metavar='I/N', help='only this part of the runs: for N machines that share OUT'),
+    _arg('--models', action='store_true', help='keep the trained models'), _arg('--wandb', metavar='PROJECT', help='log to Weights & Biases too (offline)'),
+    _arg('--device', help='cpu, cuda, cuda:1 ... (default: the GPU if there is one)'))
+def _study(a):
+    "Train each way of a plan with several seeds, and say which is better"
+    from zoofast.plan import as_plan
+    from zoofast.study import Study, study
+    _need_files(a.plan, a.store)
+    if a.list:
+        plan = Study(a.plan).plan if Path(a.plan).is_dir() else as_plan(a.plan)
+        return print(*(f'{o.key}  seed {o.seed}  {o.arm}' for o in plan.runs), sep='\n')
+    st = study(a.plan, a.store, a.out, part=a.part, device=a.device, models=a.models, wandb=a.wandb)
+    _show_study(st, save=True)
+    if st.stopped: raise KeyboardInterrupt
+
+def _show_study(st, save=False):
+    print(st)
+    for e in st.table.error[st.table.state=='failed'].unique(): print(f'  failed: {e}')
+    if not (st.table.state=='done').any(): return
+    from zoofast.science.arms import compare_arms
+    c = compare_arms(st)
+    if save: c.save(st.out)
+    print('', c.table.round(4).to_string(index=False), '', c.says(), sep='\n')
 
 # %% ../nbs/41_cli.ipynb #b37d3ce5
 @_command('zoofast demo\nzoofast demo --quick',

@@ -163,6 +163,7 @@ def study(
     show:bool=None, # bars; None: where somebody looks, lines on stderr elsewhere; False: silent
 )->Study: # `.table` has a row a run; `.stopped` after Ctrl-C
     "Train all arms with all seeds, and score them"
+    if out is None and not (isinstance(plan, (str,Path)) and Path(plan).is_dir()): raise ZooError('The study has no folder.', 'Say out=FOLDER.')
     if out is None: plan,out = Study(plan).plan,plan
     st = _open_study(as_plan(plan), store := store if isinstance(store, Store) else Store(store), out)
     todo,t = [o for o in st.todo() if o in _part(st.plan.runs, part)],time.perf_counter()

@@ -10,9 +10,12 @@ import numpy as np, pandas as pd
 from dataclasses import dataclass
 from fastcore.basics import patch
 from scipy.special import stdtr, stdtrit
-from ..core import ZooError, progress
+from pathlib import Path
+from ..core import ZooError, atomic_write, progress
 from ..plan import Plan
+from ..outputs import write_csv
 from ..study import Study
+from .look import COLORS, INK, MUTED, Picture, styled
 from .intervals import holm, score_draws, tally
 
 # %% ../../nbs/science/06_arms.ipynb #639c8b9e
@@ -116,37 +119,36 @@ def effects(self:Comparison)->pd.DataFrame: # factor, level, against, settings (
 def _forest(ax, names, t, xlabel):
     "Differences with their intervals"
     y = np.arange(len(t))
-    col = t.verdict.map(dict(better='C2', worse='C3')).fillna('.45')
+    col = t.verdict.map(dict(better=COLORS[2], worse=COLORS[1])).fillna(MUTED)
     ax.hlines(y, t.lo, t.hi, color=col, lw=2), ax.scatter(t['diff'], y, c=col, s=22, zorder=3)
-    ax.axvline(0, color='k', lw=.7)
-    ax.set(yticks=y, xlabel=xlabel, ylim=(len(t)-.5, -.5)); ax.set_yticklabels(names, fontsize=8)
-    ax.spines[['top','right']].set_visible(False)
+    ax.axvline(0, color=INK, lw=.7)
+    ax.set(yticks=y, yticklabels=names, xlabel=xlabel, ylim=(len(t)-.5, -.5))
 
 @patch
-def plot(self:Comparison): # the figure
+@styled
+def plot(self:Comparison)->Picture:
     "The runs of each arm with its interval, and what it gained over the baseline"
-    import matplotlib.pyplot as plt
     t,d = self.table,self.differences()
-    fig,(a,b) = plt.subplots(1, 2, figsize=(8.5, .8+.28*len(t)), dpi=80, layout='constrained', width_ratios=(1.2,1), sharey=True)
+    a,b = (fig := Picture((8.5, .8+.28*len(t)))).subplots(1, 2, width_ratios=(1.2,1), sharey=True)
     y = np.arange(len(t))
-    a.hlines(y, t.lo, t.hi, color='.75', lw=5), a.plot(t['mean'], y, 'k|', ms=9)
+    a.hlines(y, t.lo, t.hi, color='.75', lw=5), a.plot(t['mean'], y, '|', color=INK, ms=9)
     at = dict(zip(t.arm, y))
     a.scatter(self.draws[:,0], self.runs.arm.map(at), s=12, c=self.runs.seed.rank(method='dense'), cmap='viridis', zorder=3)
     full = t[['arm']].merge(d, how='left', on='arm').assign(verdict=lambda o: o.verdict.fillna('baseline'))
     name = self.score.replace('_', ' ')
     _forest(b, t.arm, full, f'{name} minus that of {self.plan.baseline}')
-    a.set(xlabel=f'{name}: runs, mean, {self.level:.0%} interval'); a.spines[['top','right']].set_visible(False)
+    a.set(xlabel=f'{name}: runs, mean, {self.level:.0%} interval')
     return fig
 
 @patch
-def plot_effects(self:Comparison, ax=None): # the axes
+@styled
+def plot_effects(self:Comparison)->Picture:
     "What each level of each factor does"
-    import matplotlib.pyplot as plt
     e = self.effects()
     if not len(e): raise ZooError('No two arms differ in one factor only.', 'Look at the differences of arms, or plan a grid.')
-    if ax is None: _,ax = plt.subplots(figsize=(5, .8+.3*len(e)), dpi=80, layout='constrained')
-    _forest(ax, [f'{f}: {l} (not {r})' for f,l,r in zip(e.factor, e.level, e.against)], e, f"change of {self.score.replace('_', ' ')}")
-    return ax
+    fig = Picture((6, .8+.28*len(e)))
+    _forest(fig.subplots(), [f'{f}: {l} (not {r})' for f,l,r in zip(e.factor, e.level, e.against)], e, f"change of {self.score.replace('_', ' ')}")
+    return fig
 
 # %% ../../nbs/science/06_arms.ipynb #c70e95b0
 @patch
@@ -166,3 +168,17 @@ def _repr_html_(self:Comparison):
     t = self.table
     text = [f'{m:.4f} ± {s:.4f}' for m,s in zip(t['mean'], t.sd)]
     return t.assign(**{'mean ± sd':text}).drop(columns=['mean','sd']).round(4).to_html(index=False) + '<br>'.join(self.says().split('\n'))
+
+# %% ../../nbs/science/06_arms.ipynb #ca23dd2f
+@patch
+def save(self:Comparison,
+    out, # a folder, such as that of the study; files in it are replaced
+)->list: # what was written
+    "The three tables as CSV, the pictures as PNG, the words as text"
+    out,e,done = Path(out),self.effects(),[]
+    for k,t in dict(arms=self.table, differences=self.differences(), effects=e).items():
+        if len(t): done.append(write_csv(t, out/f'{k}.csv'))
+    done.append(self.plot().save(out/'arms.png'))
+    if len(e): done.append(self.plot_effects().save(out/'effects.png'))
+    with atomic_write(out/'says.txt') as o: o.write(self.says()+'\n')
+    return [*done, out/'says.txt']
