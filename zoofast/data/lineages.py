@@ -24,7 +24,7 @@ def find_names(
     names, # names that are looked for, in any spelling
 )->list: # where in `own` each one is, -1 where it is not
     "Names by spelling, then by plain name"
-    exact,plain = {o:i for i,o in enumerate(own)},{}
+    names,exact,plain = list(map(str, names)),{o:i for i,o in enumerate(own)},{}
     for i,o in enumerate(own): plain.setdefault(plain_name(o), []).append(i)
     for c in names:
         r = plain.get(plain_name(c), [])

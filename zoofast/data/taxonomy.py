@@ -184,7 +184,7 @@ def check(self:Taxonomy,
     vocab, # class names, in any spelling
 )->pd.DataFrame: # class, status (placed, doubtful, unplaced), place, note
     "Where each class lies, which are doubtful, which are lacking"
-    rows = find_names(self.vocab, list(map(str, vocab)))
+    rows = find_names(self.vocab, vocab)
     note = self.table['note'].tolist() if 'note' in self.table else ['']*len(self)
     way = [' > '.join(dict.fromkeys(o)) for o in self.table[self.levels[:-1]].to_numpy()]
     hint = lambda c: f"like '{near[0]}'?" if (near := nearest(plain_name(c), map(plain_name, self.vocab), 1)) else ''
