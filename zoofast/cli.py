@@ -310,7 +310,8 @@ def _submit(a):
 @_command('zoofast study plan.yaml plankton.zoo --out studies/sampling\nzoofast study studies/sampling plankton.zoo --part 2/3',
     _arg('plan', help='plan (.yaml), or the folder of a study to go on with'), _arg('store', help='folder that zoofast pack made, best with --test'),
     _arg('--out', metavar='FOLDER', help='folder of the study; runs that are there already are kept'),
-    _arg('--list', action='store_true', help='only print the runs'), _arg('--part', default='1/1', metavar='I/N', help='only this part of the runs: for N machines that share OUT'),
+    _arg('--list', action='store_true', help='only print the runs'),
+    _arg('--part', default='1/1', metavar='I/N', help='only this part of the runs: for N machines that share OUT'),
     _arg('--models', action='store_true', help='keep the trained models'), _arg('--wandb', metavar='PROJECT', help='log to Weights & Biases too (offline)'),
     _arg('--device', help='cpu, cuda, cuda:1 ... (default: the GPU if there is one)'))
 def _study(a):
