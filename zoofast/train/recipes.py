@@ -71,3 +71,22 @@ _recipes['ndsb-doublescale-pseudo'] = _recipes['ndsb-doublescale'].with_(lr=1.5e
 # %% ../../nbs/train/04_recipes.ipynb #030f2987
 _recipes['ndsb-cyclic'] = _ndsb.with_(arch='cyclic:resnet10t', seed=45)
 _recipes['ndsb-multiscale'] = _ndsb.with_(meta=False, inputs=[_more('scale:0.2')], seed=46)
+
+# %% ../../nbs/train/04_recipes.ipynb #bee7b850
+_swin,_xception,_deit = 'swin_s3_small_224.ms_in1k','legacy_xception.tf_in1k','deit_base_patch16_224.fb_in1k'
+_inria = Spec(arch=_swin, pretrained=True, size=224, stats='pretrained', policy='manual', alpha=1., smoothing=0., epochs=25, bs=64, lr=1e-4, wd=.01,
+              schedule='plateau:0.1,3', tta='none')
+_focal = dict(alpha=0., loss=dict(name='focal', gamma=2., alpha=1.))
+_asked = {'natural':dict(alpha=0.), 'focal':_focal, 'randaugment':dict(policy='randaugment:8,4'), 'head-first':dict(epochs=35, frozen=10)}
+_zooscan = {'swin':{}, 'deit':dict(arch=_deit), 'xception':dict(arch=_xception), 'inception':dict(arch='inception_v3.tv_in1k'),
+            'efficientnetv2':dict(arch='tf_efficientnetv2_s.in1k'), 'convnext':dict(arch='convnext_tiny.fb_in1k', size=299)}
+_zooscan |= {f'{net}-{k}':dict(arch=arch)|kw for net,arch in (('swin',_swin),('xception',_xception)) for k,kw in _asked.items()}
+for _data,_list in (('zooscan',_zooscan),('whoi',{k:_zooscan[k] for k in ('swin','deit','xception')})):
+    for _i,(_k,_v) in enumerate(_list.items(), 1): _recipes[f'inria-{_data}-{_i}-{_k}'] = _inria.with_(**_v)
+
+# %% ../../nbs/train/04_recipes.ipynb #e9939446
+_recipes['ip102-resnet50'] = Spec(arch='resnet50.tv_in1k', pretrained=True, channels=3, size=224, stats='pretrained', aug=dict(rot=30.),
+    photo=dict(brightness=.2), smoothing=0., epochs=10, bs=128, frozen=10, lr=1e-3, wd=0., schedule='plateau:0.1,10', tta='none')
+_wishes = dict(aug='insects', epochs=30, frozen=1, unfreeze=1., lr=1e-4, lr_head=1e-3, wd=.05, loss='balanced-softmax', schedule='plateau:0.1,2', stop=5)
+for _i,(_k,_v) in enumerate({'resnet50':'resnet50.tv_in1k', 'vgg16':'vgg16_bn.tv_in1k', 'efficientnetv2':'tf_efficientnetv2_s.in1k'}.items()):
+    _recipes[f'ip102-{_k}-wishes'] = _recipes['ip102-resnet50'].with_(**_wishes, arch=_v, seed=42+_i)
