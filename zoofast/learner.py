@@ -8,7 +8,6 @@ __all__ = ['zoo_learner', 'spec_dls', 'spec_learner', 'as_member', 'save_model',
 # %% ../nbs/20_learner.ipynb #385a96cb
 import sys, warnings
 from functools import partial
-from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 from fastcore.basics import attrdict, patch
@@ -31,6 +30,7 @@ from .train.callbacks import EMA, History, KeepBest, Phases, ProgressiveSize, St
 from .train.speed import Autocast, ChannelsLast, Compile
 from .train.loop import ZooLearner
 from .train.optim import ZooOptim, layer_rates, zoo_splitter
+from .train.mixing import mix_callback
 from .train.finetune import Frozen
 from .train.schedules import EarlyStop
 from .train.spec import Spec, eval_size, schedule, sizes
@@ -60,7 +60,7 @@ def _zoo_cbs(
     if keep: res.append(KeepBest(keep))
     if stop: res.append(EarlyStop(keep or 'macro_f1', stop))
     if frozen or unfreeze: res.append(Frozen(frozen, unfreeze))
-    if mix: res.append(import_module('zoofast.train.mixing').mix_callback(mix))
+    if mix: res.append(mix_callback(mix))
     return res
 
 # %% ../nbs/20_learner.ipynb #5a47ad25
@@ -121,12 +121,13 @@ def zoo_learner(
     if seed is not None: seed_all(seed)
     model,taken = _begin(dls, arch, start, archs, pretrained=pretrained, head=head, **kwargs)
     loss = make_loss(loss, getattr(dls, 'counts', None), smoothing, weight)
+    own = [*loss.cbs, *(getattr(dls.train, 'cbs', None) or ())]
     rates = slice(lr, lr_head) if lr_head else lr
     if layer_decay: rates = layer_rates(len(zoo_splitter(model, stages=True)), lr, layer_decay, lr_head)
     if metrics is None: metrics = [MacroF1(), Accuracy(), BalancedAccuracy(), Top5(), LogLoss()]
     res = ZooLearner(dls, model, loss_func=loss, opt_func=partial(ZooOptim, opt=opt), lr=rates, wd=wd, metrics=metrics,
                      splitter=partial(zoo_splitter, stages=bool(layer_decay)),
-                     cbs=_zoo_cbs(ema, clip, amp, channels_last, compile, keep, stop, frozen, unfreeze, mix)+L(loss.cbs)+L(cbs))
+                     cbs=_zoo_cbs(ema, clip, amp, channels_last, compile, keep, stop, frozen, unfreeze, mix)+L(own)+L(cbs))
     res.taken = taken
     return res
 
@@ -198,7 +199,8 @@ def as_member(
                        'Train on a Store (store_dls), or keep it with learn.export().')
     d,spec = x.dls,getattr(x, 'spec', None)
     epoch = getattr(getattr(x, 'keep_best', None), 'best_epoch', None)
-    prior = x.phases.prior(x.epoch if epoch is None else epoch) if hasattr(x, 'phases') else d.prior
+    cb = next((o for o in x.cbs if hasattr(type(o), 'prior')), None)
+    prior = cb.prior(x.epoch if epoch is None else epoch) if cb else d.prior
     prior = getattr(x.loss_func, 'prior', lambda o: o)(prior)
     cfg = member_config(x.model, d.vocab, dict(d.view), counts=d.counts, prior=prior, spec=_as_done(x, spec), **(dict(tta=spec.tta) if spec else {}))
     return Member(x.model, cfg, valid=partial(_valid_preds, x), history=x.history.df if hasattr(x, 'history') else None)

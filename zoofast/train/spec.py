@@ -16,6 +16,7 @@ from fastcore.docments import docments
 from ..core import ZooError, atomic_write, refuse_unknown
 from ..data.fits import as_fit, as_inputs
 from ..data.augment import as_affine, as_photo
+from ..data.policies import as_mix, as_policy
 from ..data.views import view_set
 
 # %% ../../nbs/train/03_spec.ipynb #a54a1994
@@ -84,6 +85,7 @@ def _check_phases(s):
 # %% ../../nbs/train/03_spec.ipynb #2a9649f4
 def _check_tuning(s):
     if isinstance(s.alpha, str): refuse_unknown(s.alpha, ('progressive',), 'alpha')
+    if s.alpha=='progressive' and s.phases: raise ZooError("alpha='progressive' and phases would both set the mix.", 'Choose one.')
     if isinstance(s.loss, dict) and 'name' not in s.loss: raise ZooError(f'loss={s.loss!r} has no name.', 'Write {name: focal, gamma: 2}.')
     for k in ('least','most','stop'):
         if getattr(s, k) is not None and getattr(s, k)<1: raise ZooError(f'{k}={getattr(s, k)} is not positive.')
@@ -108,6 +110,7 @@ def _check(s):
         raise ZooError(f'size={s.size!r} holds no sizes in px.', 'Write 128, or {0: 96, 8: 128}.')
     if 0 not in sizes(s): raise ZooError(f'size={s.size!r} does not say how to begin.', 'Add epoch 0.')
     _check_phases(s), _check_tuning(s), schedule(s), as_inputs(s.inputs), as_fit(s.fit), as_affine(s.aug), as_photo(s.photo), view_set(s.tta)
+    as_policy(s.policy), s.mix and as_mix(s.mix)
 
 class _Checked:
     "Fits its fields to their declared types"
