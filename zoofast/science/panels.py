@@ -16,10 +16,12 @@ from .look import COLORS, INK, MUTED, Picture, cut, page, styled, thumb
 from .plots import top_confusions
 
 # %% ../../nbs/science/02a_panels.ipynb #fa6b76b9
-NAMES = dict(macro_f1='macro-F1', accuracy='accuracy = weighted recall', balanced_accuracy='balanced accuracy = macro recall', macro_precision='macro precision',
-             weighted_f1='weighted F1', weighted_precision='weighted precision', top5='among the first five', log_loss='log-loss, nats', ece='calibration error (ECE)')
+NAMES = dict(macro_f1='macro-F1', accuracy='accuracy = weighted recall', balanced_accuracy='balanced accuracy = macro recall',
+             macro_precision='macro precision', weighted_f1='weighted F1', weighted_precision='weighted precision', top5='among the first five',
+             log_loss='log-loss, nats', ece='calibration error (ECE)')
 
-def _percent(ax, axis='x', top=1.): ax.set(**{f'{axis}lim':(0, top), f'{axis}ticks':np.linspace(0, 1, 6), f'{axis}ticklabels':[f'{o}%' for o in range(0, 101, 20)]})
+def _percent(ax, axis='x', top=1.):
+    ax.set(**{f'{axis}lim':(0, top), f'{axis}ticks':np.linspace(0, 1, 6), f'{axis}ticklabels':[f'{o}%' for o in range(0, 101, 20)]})
 
 @styled
 def plot_intervals(
@@ -98,6 +100,13 @@ def tiers(
     return {c:TIERS[i] for c,i in zip(s.index, k)}
 
 # %% ../../nbs/science/02a_panels.ipynb #baf5ea95
+def _apart(low, x, y, n):
+    "The `n` lowest points, without those whose names would lie on that of a lower one"
+    res = []
+    for i in np.argsort(low, kind='stable'):
+        if len(res)<n and all(abs(x[i]-x[j])>.35 or abs(y[i]-y[j])>.06 for j in res): res.append(i)
+    return res
+
 @styled
 def plot_support(
     classes:pd.DataFrame, # from `class_intervals`
@@ -119,7 +128,7 @@ def plot_support(
         ax.plot(x[i], t.f1[i], 'o', ms=4, color=c, alpha=.85, label=f'{k}, {i.sum()} classes: {t.f1[i].mean():.2f}')
         ax.hlines(t.f1[i].mean(), x[i].min(), x[i].max(), color=c, lw=1.2)
         low[i] = t.f1[i]-t.f1[i].mean()
-    for i in np.argsort(low.to_numpy(), kind='stable')[:named]:
+    for i in _apart(low.to_numpy(), np.log10(x), t.f1.to_numpy(), named):
         ax.annotate(cut(t.label.iloc[i], 26), (x[i], t.f1.iloc[i]), xytext=(3,-2), textcoords='offset points', fontsize=5.5, va='top', color=INK)
     ax.set(xscale='log', xlabel=f"images of the class in {'the test set' if counts is None else 'training'}", ylabel='F1')
     ax.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
@@ -137,7 +146,7 @@ def plot_calibration(
 )->Picture:
     "Accuracy against confidence, and how often each confidence is given"
     from zoofast.calibrate import ece, reliability
-    fig = Picture(figsize=(3.4, 4.1))
+    fig = Picture(figsize=(3.4, 3.9+.17*len(models)))
     a,b = fig.subplots(2, 1, sharex=True, height_ratios=[3,1])
     a.plot([0,1], [0,1], color=MUTED, lw=.8, ls=':')
     for (k,p),c in zip(models.items(), COLORS*len(models)):
@@ -151,7 +160,7 @@ def plot_calibration(
     a.set(ylabel='right')
     _percent(a, 'y'), _percent(a, 'x')
     b.set(xlabel='confidence', ylabel='% of images')
-    a.legend(loc='upper left')
+    fig.legend(*a.get_legend_handles_labels(), loc='outside lower left')
     return fig
 
 # %% ../../nbs/science/02a_panels.ipynb #dc8f6135
@@ -173,7 +182,8 @@ def show_pairs(
     top = top_confusions(preds, n)
     if not len(top): raise ZooError('there is no mistake to show.', 'Every labelled image was classified as its label says.')
     at_row = pd.Index(store.ids).get_indexer(preds.ids)
-    if (at_row<0).any(): raise ZooError(f'image {preds.ids[at_row<0][0]!r} of the predictions is not in the store.', 'Give the store these predictions were made from.')
+    if (lost := preds.ids[at_row<0].tolist()):
+        raise ZooError(f'image {lost[0]!r} of the predictions is not in the store.', 'Give the store these predictions were made from.')
     d,num,rows = preds.logits.argmax(1),preds.vocab.index,[]
     for o in top.itertuples():
         i,j = num(o.true),num(o.predicted)
