@@ -77,10 +77,12 @@ def _check_cycle(t, levels):
 # %% ../../nbs/data/07a_lineages.ipynb #78de5e74
 def _above(lineages, classes):
     "The names above each class; its own name where there is nothing above"
-    steps = [[o for o in map(str.strip, l.split('>')) if o] for l in lineages]
-    inner = {tuple(s[:k]) for s in steps for k in range(1, len(s))}
-    own = [bool(s) and tuple(s) not in inner and (plain_name(s[-1])==plain_name(c) or c.startswith(s[-1]+'<')) for s,c in zip(steps, classes)]
-    return [(s[:-1] if o else s) or [c] for s,o,c in zip(steps, own, classes)]
+    steps = [[o for o in map(str.strip, re.split('>' if '>' in l else '/', l)) if o] for l in lineages]
+    steps = [[o for i,o in enumerate(s) if o not in s[max(0, i-1):i]] for s in steps]
+    steps = [[f'{o}<{s[i-1]}' if o in s[:i] else o for i,o in enumerate(s)] for s in steps]
+    own = [bool(s) and (plain_name(s[-1])==plain_name(c) or c.startswith(s[-1]+'<')) for s,c in zip(steps, classes)]
+    inner = {tuple(s[:k]) for s,o in zip(steps, own) for k in range(1, len(s)+(not o))}
+    return [(s[:-1] if o and tuple(s) not in inner else s) or [c] for s,o,c in zip(steps, own, classes)]
 
 def _one_parent(p):
     "Names under several parents get theirs added, level by level"

@@ -139,7 +139,10 @@ def merge_preds(
     code = np.array([names.index(o) for o in new])
     order = np.argsort(code, kind='stable')
     start,out = np.searchsorted(code[order], np.arange(len(names))),np.empty((len(preds), len(names)), np.float32)
-    for i in range(0, len(preds), n := 1<<16): out[i:i+n] = np.logaddexp.reduceat(log_softmax(preds.logits[i:i+n].astype(np.float64))[:,order], start, axis=1)
+    for i in range(0, len(preds), n := 1<<16):
+        lp = log_softmax(preds.logits[i:i+n].astype(np.float64))[:,order]
+        top = np.maximum.reduceat(lp, start, axis=1)
+        out[i:i+n] = top+np.log(np.add.reduceat(np.exp(lp-top[:,code[order]]), start, axis=1))
     targs = None if preds.targs is None else np.append(code, -1)[preds.targs]
     return Preds(preds.ids, names, out, targs, preds.errors, preds.meta)
 
@@ -173,7 +176,7 @@ def mask(self:Taxonomy,
     keep = [o for o in preds.vocab if o in set(self.under(names))]
     if not keep: raise ZooError('None of the classes is left.', 'Name at least one that the model knows.')
     cols = np.array([preds.vocab.index(o) for o in keep])
-    gone = 1-preds.probs[preds.ok][:,cols].sum(1, dtype=np.float64)
+    gone = np.maximum(1-preds.probs[preds.ok][:,cols].sum(1, dtype=np.float64), 0)
     code = np.full(len(preds.vocab)+1, -1); code[cols] = np.arange(len(cols))
     meta = preds.meta|dict(masked=dict(kept=keep, mean=float(gone.mean()) if len(gone) else 0., most=float(gone.max(initial=0))))
     return Preds(preds.ids, keep, log_softmax(preds.logits[:,cols]), None if preds.targs is None else code[preds.targs], preds.errors, meta)
@@ -239,8 +242,8 @@ def merge(self:Taxonomy,
     "Make one class of several; it lies where all of them lie"
     for o in into: refuse_unknown(o, self.vocab, 'class')
     t = self.table.assign(**{'class':[into.get(o, o) for o in self.vocab]})
-    parted = lambda c,l: c['class'].map(c.groupby('class')[l].nunique())>1
-    for l in self.levels[:-1]: t.loc[parted(t, l), l] = ''
+    parted = lambda t, l: t['class'].map(t.groupby('class')[l].nunique())>1
+    for l in t.columns.drop('class'): t.loc[parted(t, l), l] = ''
     if (lost := t[t[self.levels[0]]=='']).size:
         raise ZooError(f"'{lost['class'].iloc[0]}' would lie in more than one {self.levels[0]}.", 'Merge classes that have something in common.')
     return Taxonomy(t.drop_duplicates('class').reset_index(drop=True), self.about)

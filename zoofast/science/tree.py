@@ -99,15 +99,15 @@ def plot_tree(
     k = min(columns or (1 if len(t)<=42 else 2 if len(t)<=150 else 3), len(t))
     starts = _starts(t.depth.tolist(), k)
     ends = [*starts[1:], len(t)]
-    high,width = max(b-a for a,b in zip(starts, ends)),4.4 if n is not None else 3.4
-    step,bar,most = .045,(.64,.87) if n is not None else (.98,1),0 if n is None else max(10, n.max())
+    high,width = max(b-a for a,b in zip(starts, ends)),4.6 if n is not None else 3.4
+    step,bar,most = .045,(.68,.88) if n is not None else (.98,1),0 if n is None else max(10, n.max())
     tops = {o:COLORS[i%len(COLORS)] for i,o in enumerate(tree.names(0))}
     top = np.array([tops[o] for o in t.name.where(t.depth==0).ffill()])
     fig = Picture(figsize=(width*len(starts), .5+.142*(high+1)))
     for ax,a,b in zip(np.atleast_1d(fig.subplots(1, len(starts))), starts, ends):
         ax.set(xlim=(0,1), ylim=(a+high-.3,a-1.3)), ax.set_axis_off()
         _branches(ax, t, a, b, step)
-        for i in range(a, b): _line(ax, t, i, step, bar, most, top[i], width*19)
+        for i in range(a, b): _line(ax, t, i, step, bar, most, top[i], width*17)
         way,u = [],t.up[a]
         while u>=0: way,u = [t.name[u],*way],t.up[u]
         if way: ax.text(.006, a-1, ' > '.join(way)+' …', fontsize=7, color=MUTED, va='center_baseline')
