@@ -264,6 +264,7 @@ def plot_embeds(
         for ax,(what,leave) in zip(row, parts):
             s = o[_without(o, leave, groups)]
             k = _kinds(s.labels, groups)
-            _scatter(ax, tsne(s.x, **kwargs), k, color, ', '.join(t for t in (name, what) if t)+f'\n{len(s):,} images, {agreement(s, k):.0%} of 5 nearest agree')
+            title = ', '.join(t for t in (name, what) if t)+f'\n{len(s):,} images, {agreement(s, k):.0%} of 5 nearest agree'
+            _scatter(ax, tsne(s.x, **kwargs), k, color, title)
     fig.legend(*axs[0,0].get_legend_handles_labels(), loc='outside lower left', ncols=4, markerscale=2.5, fontsize=6.5)
     return fig
