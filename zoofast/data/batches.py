@@ -91,7 +91,7 @@ class StoreDL(SampledDL):
     def labelled(self): return len(self.dataset.tls) > self.dataset.n_inp
     @property
     def augmented(self): return self.dataset.split_idx==0
-    def sample(self): return np.fromiter(islice(self._DataLoader__idxs, self.n), np.int64)   # fastai's `show_batch(unique=True)` has no end
+    def sample(self): return np.fromiter(islice(self._DataLoader__idxs, self.draws), np.int64)   # fastai's `show_batch(unique=True)` has no end
 
 # %% ../../nbs/data/05d_batches.ipynb #e454cdd0
 @patch(as_prop=True)
@@ -211,8 +211,8 @@ def get_idxs(self:StoreDL):
     idxs = super(StoreDL, self).get_idxs()
     return _mix_in(idxs, len(self.soft[0]), self.share, self.seed, self.epoch) if self._mixes else idxs
 
-@patch(as_prop=True)
-def prior(self:StoreDL)->np.ndarray:
-    "(c,) share of each class among what is drawn"
-    p = super(StoreDL, self).prior
+@patch
+def mix(self:StoreDL, **changes)->np.ndarray:
+    "The share of each class among what is drawn, soft targets and all"
+    p = super(StoreDL, self).mix(**changes)
     return (1-self.share)*p + self.share*self.soft[1].mean(0) if self._mixes else p
