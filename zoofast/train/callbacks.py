@@ -11,7 +11,6 @@ import pandas as pd, torch
 from fastai.callback.core import Callback,CancelFitException
 
 from ..core import ZooError, atomic_write, need, refuse_unknown
-from ..data.sampling import class_weights, drawn_prior
 
 # %% ../../nbs/train/02_callbacks.ipynb #2861b4de
 def _epoch_row(
@@ -182,8 +181,7 @@ class Phases(Callback):
         self.loss_func.func.label_smoothing,self.old = self.old[1],None
     def prior(self, epoch):
         "(c,) share of each class among the images drawn in `epoch`"
-        n = self.dls.train.counts
-        return drawn_prior(n, class_weights(n, _in_force(self.at, epoch)[0], self.max_weight))
+        return self.dls.train.mix(alpha=_in_force(self.at, epoch)[0], max_weight=self.max_weight)
 
 # %% ../../nbs/train/02_callbacks.ipynb #0277dcc6
 class WandbLog(Callback):
