@@ -146,7 +146,7 @@ class _Look(_Net):
     stats:str|list|tuple = 'store'  # normalisation: 'store' (its own mean and std), 'zmuv' (of augmented views), 'pretrained' (arch's), 'imagenet', [mean, std]
     aug:str|dict = 's0'             # random poses: a name in AUGMENTS, or fields of an Affine
     photo:dict|None = None          # random light, blur and erasing: fields of a Photo
-    policy:str|None = None          # random operations drawn for each image: 'randaugment:8,4' (magnitude, operations), 'trivial' ...
+    policy:str|None = None          # instead of aug, random operations: 'randaugment:8,4' (strength, operations), 'trivial', 'manual+trivial' ...
     mix:str|None = None             # images blended in pairs: 'mixup:0.4', 'cutmix:1.0'
 
 # %% ../../nbs/train/03_spec.ipynb #1cc37b62
