@@ -125,5 +125,5 @@ def plot_diversity(
     o = d.sort_values('kappa')
     for p in pd.concat([o.head((name+1)//2), o.tail(name//2)]).drop_duplicates(['a','b']).itertuples():
         ax.annotate(f'{p.a} + {p.b}', (p.kappa, p.error), xytext=(3,3), textcoords='offset points', fontsize=6.5)
-    ax.set(xlabel='kappa: how alike', ylabel='mean error of the two'); ax.margins(x=.18)
+    ax.set(xlabel='kappa: how alike', ylabel='mean error of the two'); ax.margins(x=.25)
     return ax
