@@ -94,7 +94,7 @@ class _Costs(nn.Module):
     "A loss from prices; numbers and tensors in `own` are further arguments of `costs`"
     def __init__(self, costs=ce_costs, own=None, weight=None, label_smoothing=0., reduction='mean'):
         super().__init__()
-        self.costs,self.own,self.label_smoothing,self.reduction = costs,list(own or ()),label_smoothing,reduction
+        self.costs,self.own,self.label_smoothing,self.reduction,self.done = costs,list(own or ()),label_smoothing,reduction,1.
         for k,v in (own or {}).items(): self.register_buffer(k, v, False) if isinstance(v, torch.Tensor) else setattr(self, k, v)
         self.register_buffer('weight', None if weight is None else torch.as_tensor(weight, dtype=torch.float32), False)
 
@@ -124,10 +124,12 @@ class FlatLoss(CrossEntropyLossFlat):
     def cbs(self): return [Reweight()] if hasattr(self.func, 'defer') else []
     def prior(self,
         drawn, # (c,) share of each class among the images drawn: `dls.prior`
+        at:float=None, # share of the training that was done when the weights were kept; None: as in the last fit, or all
     )->np.ndarray: # (c,) sums to 1
         "The mix that the logits of a net trained with this loss carry"
         f = self.func
-        w = 1. if f.weight is None else f.weight.cpu().numpy().astype(float)
+        w = getattr(f, 'late', f.weight) if (f.done if at is None else at)>=getattr(f, 'defer', 0.) else None
+        w = 1. if w is None else w.cpu().numpy().astype(float)
         p = np.asarray(drawn, float)*w*(np.exp(-f.shift.cpu().numpy().astype(float)) if 'shift' in f.own else 1.)
         return p/p.sum()
 
@@ -195,4 +197,7 @@ class Reweight(Callback):
     def before_train(self):
         f = self.loss_func.func
         f.weight = f.late if self.epoch>=f.defer*self.n_epoch else None
-    def after_fit(self): self.loss_func.func.weight = None
+    def after_fit(self):
+        best = getattr(getattr(self.learn, 'keep_best', None), 'best_epoch', None)
+        f = self.loss_func.func
+        f.weight,f.done = None,(self.epoch if best is None else best)/self.n_epoch
