@@ -76,7 +76,7 @@ def occlusion(
 
 # %% ../../nbs/science/05a_cover.ipynb #9728134a
 def _ranks(a, blocks):
-    "(n,S,S) which place the block of each pixel has in the order of a map `a` (n,S,S), or of numbers (n,blocks²); 0: the strongest"
+    "(n,S,S) which place the block of each pixel has in the order of a map (n,S,S); 0: the strongest"
     S = a.shape[-1]
     cell = np.arange(S)*blocks//S
     cell = cell[:,None]*blocks+cell
