@@ -14,7 +14,7 @@ import numpy as np, pandas as pd
 from ..core import ZooError, atomic_write, few, refuse_unknown, versions
 from ..data.store import Store
 from ..preds import Preds
-from .intervals import class_intervals, compare, intervals, tally
+from .intervals import class_intervals, compare, intervals, mcnemar, tally
 from .panels import NAMES, TIERS, plot_calibration, plot_class_accuracy, plot_intervals, plot_support, show_pairs, tiers
 from .parts import grouped, part_table
 from .plots import plot_confusion, show_errors, top_confusions
@@ -133,6 +133,13 @@ def _verdicts(compared, first):
         what = f'{o.model} is {o.verdict} than {first} in' if o.verdict else f'It is not established whether {o.model} is better than {first} in'
         yield f"{what} {NAMES[o.score].split(' =')[0]}: difference {o.diff:+.4f} ({o.lo:+.4f} to {o.hi:+.4f}), p = {o.p_holm:.2g}."
 
+def _coins(models):
+    "McNemar's test of each other model against the first, in words"
+    (first,p),*others = models.items()
+    for k,o in others:
+        m = mcnemar(o, p)
+        yield f"Images that only {k} got right: {m['only_a']:,}; only {first}: {m['only_b']:,} (McNemar p = {m['p']:.2g}, if images are independent)."
+
 def _warnings(t, splits):
     "What a reader must know before believing anything"
     n = t.true[0]
@@ -184,7 +191,7 @@ def _draw(models, r, store, counts, edges, groups):
     if store is not None and len(r.confusions): pics |= dict(pairs=show_pairs(store, first), errors=show_errors(store, first, 24))
     return pics
 
-def _page(r, first, short, group_scores):
+def _page(r, short, verdicts, group_scores):
     "The sections of a report"
     of = lambda s: pd.DataFrame({'score':[NAMES[o] for o in next(iter(s.values())).index]}|{k:[*zip(v.value, v.lo, v.hi)] for k,v in s.items()})
     pic = lambda k, dpi=110: [_img(r.pictures[k], k, dpi)] if k in r.pictures else []
@@ -193,7 +200,7 @@ def _page(r, first, short, group_scores):
     res = [('In short', short), ('Scores', [_how['scores'], *pic('scores'), _table(of(r.scores))])]
     if r.compared is not None:
         c = r.compared.assign(score=r.compared.score.map(NAMES))
-        res.append(('Is another model better?', [_how['compared'], *_verdicts(r.compared, first), _table(c)]))
+        res.append(('Is another model better?', [_how['compared'], *verdicts, _table(c)]))
     res.append(('Common and rare classes', [_how['parts'], *pic('support'), _table(p)]))
     if group_scores: res.append(('Groups', [_how['groups'], *pic('groups'), _table(of(group_scores))]))
     res += [('Every class', [_how['classes'], *pic('classes'), _table(k)]),
@@ -252,6 +259,7 @@ def report(
     r.pictures = _draw(models, r, store, counts, edges, groups)
     by_group = {k:intervals(grouped(m, groups), samples, n, level, seed) for k,m in models.items()} if groups else {}
     warned = [_Html(f'<p class=warn>{_esc(o)}</p>') for o in _warnings(t, splits)]
-    r.sections = _page(r, first, [*_in_short(first, r.scores[first], classes, r.confusions), *warned], by_group)
+    said = [*_verdicts(r.compared, first), *_coins(models)] if r.compared is not None else []
+    r.sections = _page(r, [*_in_short(first, r.scores[first], classes, r.confusions), *warned], said, by_group)
     if out is not None: r.save(out)
     return r
