@@ -73,10 +73,11 @@ def seesaw_costs(
     z:torch.Tensor, # (B,c) logits
     mitigation:torch.Tensor, # (c,c) added to logit j when i is the truth: p*log(n_j/n_i), at most 0
     q:float=2., # exponent of the compensation; 0: none
+    eps:float=.01, # the true class counts as at least so probable, as in the authors' code
 )->torch.Tensor: # (B,c) nats; memory for (B,c,c)
     "Seesaw loss (Wang et al. 2021), counts known beforehand"
     logp = z.detach().log_softmax(1)
-    lead = (logp[:,None]-logp[:,:,None]).clamp(min=0)
+    lead = (logp[:,None]-logp[:,:,None].clamp(min=np.log(eps))).clamp(min=0)
     return (z[:,None]+mitigation+q*lead).logsumexp(2) - z
 
 # %% ../../nbs/train/01a_losses.ipynb #70ceeab9
