@@ -109,7 +109,7 @@ def _measure(run, plan, store, tmp, device=None, models=False, cbs=None, show=No
     if models: save_model(m, tmp/'model')
     best = getattr(getattr(learn, 'keep_best', None), 'best_epoch', None)
     best = len(h)-1 if best is None else best
-    how = dict(seconds=round(seconds, 1), device=str(m.device), threads=torch.get_num_threads())
+    how = dict(prior=m.config['prior'], seconds=round(seconds, 1), device=str(m.device), threads=torch.get_num_threads())
     return dict(scores(p), valid=h[plan.score][best], trained=len(h), best_epoch=best, **how)
 
 # %% ../nbs/25_study.ipynb #56809d90
