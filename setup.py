@@ -17,5 +17,6 @@ setup(name=cfg['lib_name'], version=re.search(r'__version__ = "(.+?)"', read('zo
       long_description=read('README.md'), long_description_content_type='text/markdown', url=cfg['url'] or None, author=cfg['author'],
       license='Apache-2.0', license_files=['LICENSE'], classifiers=lines('classifiers'), python_requires=f">={cfg['min_python']}",
       packages=find_packages(include=['zoofast', 'zoofast.*']), package_dir={'': '.'}, # so that an editable install is a path entry: numba's caches survive `pip uninstall` and would shadow an import hook
+      package_data={'zoofast.data': ['taxa/*.csv']},
       install_requires=cfg['requirements'].split(), extras_require=extras,
       entry_points=dict(console_scripts=lines('console_scripts')))

@@ -15,13 +15,20 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'train_bag', 'Fusion', 'cross_fusion', 'fit_fusion', 'predict_sharded', 'pseudo_targets', 'train_sharded',
            'pretrain', 'load_ensemble', 'predict', 'save_ensemble', 'write_probs', 'write_submission', 'Picture',
            'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores', 'plot_sizes',
-           'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo']
+           'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo', 'LOSSES',
+           'make_loss', 'mix_callback', 'Frozen', 'EarlyStop', 'Plateau', 'items_from_ip102', 'Policy', 'as_policy',
+           'Taxonomy', 'merge_preds', 'TREES', 'compare_trees', 'shipped_tree', 'suggest_places', 'better',
+           'class_intervals', 'compare', 'intervals', 'mcnemar', 'plot_calibration', 'plot_class_accuracy',
+           'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report', 'plot_tree',
+           'Embeds', 'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne',
+           'cam_layers', 'grad_cam', 'deletion', 'occlusion']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
 from .preds import Preds
 from .data.items import check_items, class_counts, imbalance, items_from_folder, items_from_table
 from .data.splits import duplicates, leaks, split_items
+from .data.public import items_from_ip102
 from .data.camera import synth_classes
 from .data.synth import synth_folder, synth_store, tiny_store
 from .data.images import read_image
@@ -31,12 +38,19 @@ from .data.views import view_set
 from .data.sampling import class_weights
 from .data.dls import StoreBlock, file_dls, store_dls
 from .data.features import measure
+from .data.policies import Policy, as_policy
+from .data.taxonomy import Taxonomy, merge_preds
+from .data.trees import TREES, compare_trees, shipped_tree, suggest_places
 from .models.cyclic import cyclic
 from .models.backbones import zoo_model
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5, macro_f1, per_class, scores
 from .train.callbacks import EMA, KeepBest, Phases, ProgressiveSize, StopOnNaN
 from .train.speed import Autocast, ChannelsLast, Compile
 from .train.optim import zoo_splitter
+from .train.losses import LOSSES, make_loss
+from .train.mixing import mix_callback
+from .train.finetune import Frozen
+from .train.schedules import EarlyStop, Plateau
 from .train.spec import Spec
 from .train.recipes import get_recipe, recipes
 from .learner import load_model, save_model, train, zoo_learner
@@ -53,18 +67,29 @@ from .beyond.pretrain import pretrain
 from .outputs import write_probs, write_submission
 from .science.look import Picture, analyse, plot_classes, plot_sizes, show_class_page
 from .science.plots import errors, plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results, top_confusions
+from .science.intervals import better, class_intervals, compare, intervals, mcnemar
+from .science.panels import plot_calibration, plot_class_accuracy, plot_intervals, plot_support, show_pairs
+from .science.parts import grouped, part_table
+from .science.report import Report, report
+from .science.tree import plot_tree
+from .science.embed import Embeds, WatchEmbeds, agreement, embed, nearest, plot_embeds, show_nearest, tsne
+from .science.explain import cam_layers, grad_cam
+from .science.cover import deletion, occlusion
 from .demo import run_demo
 
 # %% ../nbs/42_all.ipynb #6b8387f5
-_all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates',
-         'imbalance', 'items_from_folder', 'items_from_table', 'leaks', 'split_items', 'synth_classes', 'synth_folder',
-         'synth_store', 'tiny_store', 'Store', 'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Photo', 'view_set',
-         'StoreBlock', 'class_weights', 'file_dls', 'store_dls', 'measure', 'cyclic', 'zoo_model', 'zoo_splitter', 'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1',
-         'Top5', 'macro_f1', 'per_class', 'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast', 'ChannelsLast', 'Compile', 'Spec',
-         'get_recipe', 'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau',
-         'fit_temperature', 'choose_weights', 'combine', 'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'plot_choice', 'bag_split',
-         'bag_weights', 'train_bag', 'Fusion', 'cross_fusion', 'fit_fusion',
-         'predict_sharded', 'pseudo_targets', 'train_sharded', 'pretrain', 'load_ensemble', 'predict', 'save_ensemble',
-         'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
-         'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions',
-         'run_demo']
+_all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'check_items', 'class_counts', 'duplicates', 'imbalance',
+         'items_from_folder', 'items_from_table', 'leaks', 'split_items', 'synth_classes', 'synth_folder', 'synth_store', 'tiny_store', 'Store',
+         'pack', 'read_image', 'to_store', 'AUGMENTS', 'Affine', 'Photo', 'view_set', 'StoreBlock', 'class_weights', 'file_dls', 'store_dls',
+         'measure', 'cyclic', 'zoo_model', 'zoo_splitter', 'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1', 'Top5', 'macro_f1', 'per_class',
+         'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast', 'ChannelsLast', 'Compile', 'Spec', 'get_recipe',
+         'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights',
+         'combine', 'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'plot_choice', 'bag_split', 'bag_weights', 'train_bag',
+         'Fusion', 'cross_fusion', 'fit_fusion', 'predict_sharded', 'pseudo_targets', 'train_sharded', 'pretrain', 'load_ensemble', 'predict',
+         'save_ensemble', 'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
+         'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo', 'LOSSES',
+         'make_loss', 'mix_callback', 'Frozen', 'EarlyStop', 'Plateau', 'items_from_ip102', 'Policy', 'as_policy', 'Taxonomy', 'merge_preds',
+         'TREES', 'compare_trees', 'shipped_tree', 'suggest_places', 'better', 'class_intervals', 'compare', 'intervals', 'mcnemar',
+         'plot_calibration', 'plot_class_accuracy', 'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report',
+         'plot_tree', 'Embeds', 'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne', 'cam_layers', 'grad_cam',
+         'deletion', 'occlusion']
