@@ -106,7 +106,7 @@ def _open_search(plan, store, out, seed):
     if (out/'search.json').exists():
         if read_json(out/'search.json')!=want: raise ZooError(f'{out} holds another search.', 'Choose another folder.')
     else: write_json(want, out/'search.json')
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = optuna.storages.JournalStorage(backend.JournalFileBackend(str(out/'tries.log')))
     st = optuna.create_study(study_name='search', storage=storage, load_if_exists=True, direction='minimize' if score=='log_loss' else 'maximize')
     st.sampler = optuna.samplers.TPESampler(seed=seed+len(st.trials))
@@ -128,12 +128,14 @@ def tune(
     st,base,space,score = _open_search(plan, store, out, seed)
     pruned = need('optuna', 'tune').TrialPruned
     def one(trial):
-        v,n,gave_up = _try(base.with_(**_suggest(trial, space)), store, trial, score, device, show)
+        try: v,n,gave_up = _try(base.with_(**_suggest(trial, space)), store, trial, score, device, show)
+        except Exception as e: trial.set_user_attr('error', f'{type(e).__name__}: {e}'); raise
         if gave_up: raise pruned
         return v
     def keep(st, trial):
         with atomic_write(out/'tries.csv', newline='') as f: _table(st, space, score).to_csv(f, index=False)
-        _say(show, f"try {trial.number}: {trial.state.name.lower()} {trial.value if trial.value is not None else ''} {trial.params}")
+        v = trial.user_attrs.get('error', '') if trial.value is None else f'{trial.value:.4f}'
+        _say(show, f'try {trial.number}: {trial.state.name.lower()} {v} {trial.params}')
     try: st.optimize(one, n_trials=trials, catch=(Exception,), callbacks=[keep])
     except KeyboardInterrupt: warnings.warn('The search was stopped. Call it again to go on.')
     done = [t for t in st.trials if t.state.name=='COMPLETE']
