@@ -21,7 +21,8 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'class_intervals', 'compare', 'intervals', 'mcnemar', 'plot_calibration', 'plot_class_accuracy',
            'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report', 'plot_tree',
            'Embeds', 'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne',
-           'cam_layers', 'grad_cam', 'deletion', 'occlusion']
+           'cam_layers', 'grad_cam', 'deletion', 'occlusion', 'best_subset', 'diversity', 'plot_diversity',
+           'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -53,12 +54,15 @@ from .train.finetune import Frozen
 from .train.schedules import EarlyStop, Plateau
 from .train.spec import Spec
 from .train.recipes import get_recipe, recipes
+
+# %% ../nbs/42_all.ipynb #79e5c40f
 from .learner import load_model, save_model, train, zoo_learner
 from .tta import predict_members
 from .calibrate import adjust, fit_tau, fit_temperature
 from .committee import combine
 from .weights import choose_weights, cross_fit, fit_weights
 from .selection import choose_members, forward_select, plot_choice
+from .subsets import best_subset, diversity, plot_diversity, plot_subsets, subset_scores
 from .bags import bag_split, bag_weights, train_bag
 from .ensemble import load_ensemble, predict, save_ensemble
 from .beyond.fusion import Fusion, cross_fusion, fit_fusion
@@ -75,6 +79,10 @@ from .science.tree import plot_tree
 from .science.embed import Embeds, WatchEmbeds, agreement, embed, nearest, plot_embeds, show_nearest, tsne
 from .science.explain import cam_layers, grad_cam
 from .science.cover import deletion, occlusion
+from .plan import Plan, as_plan
+from .study import Study, study
+from .tune import tune
+from .science.arms import compare_arms
 from .demo import run_demo
 
 # %% ../nbs/42_all.ipynb #6b8387f5
@@ -92,4 +100,5 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'TREES', 'compare_trees', 'shipped_tree', 'suggest_places', 'better', 'class_intervals', 'compare', 'intervals', 'mcnemar',
          'plot_calibration', 'plot_class_accuracy', 'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report',
          'plot_tree', 'Embeds', 'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne', 'cam_layers', 'grad_cam',
-         'deletion', 'occlusion']
+         'deletion', 'occlusion', 'best_subset', 'diversity', 'plot_diversity', 'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study',
+         'study', 'tune', 'compare_arms']
