@@ -9,7 +9,7 @@ from common import KEYS
 
 RUNS = dict(loading='--quick --threads 1', training='--quick --threads 1', inference='--n 128 --n-nets 32 --rounds 1 --nets null --threads 1', scale='--quick --threads 1',
             quality='--quick --threads 1', sampler_gpu='--interpret', ndsb='--budget trial --no-estimate --threads 1')
-PLOTS = 'scale', 'quality'
+PLOTS = 'scale', 'quality', 'ndsb'
 
 def check(name, args, tmp):
     file,t = Path(tmp)/f'{name}.json',time.perf_counter()

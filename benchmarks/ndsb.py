@@ -304,6 +304,22 @@ def same_settings():
     if not f.exists(): write_json(now, f)
     if (odd := [k for k,v in read_json(f).items() if now[k]!=v]): raise SystemExit(f'{out} was made with another {", ".join(odd)}: choose another --out')
 
+def plot(d, path):
+    "Log-loss of each arm: hollow one look, filled the most looks it was given; a line from the lowest to the highest seed"
+    from zoofast.science.look import COLORS, MUTED, Picture
+    names = list(dict.fromkeys(d.name))
+    fig = Picture(figsize=(6, .8+.24*len(names)))
+    ax = fig.subplots()
+    for i,n in enumerate(names):
+        o = d[d.name==n]
+        for j,r in enumerate(o.itertuples()):
+            y = i+.16*(j-(len(o)-1)/2)
+            ax.plot([r.low, r.high], [y, y], color=MUTED, lw=1)
+            ax.plot(r.log_loss, y, 'o', ms=5, mec=COLORS[0], mfc='white' if r.views=='none' else COLORS[0], alpha=.6 if 0<j<len(o)-1 else 1)
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names)-.5, -.5), xlabel='log-loss (hollow: one look, filled: 8 or 70)')
+    ax.grid(axis='x', lw=.6)
+    fig.savefig(path, dpi=110)
+
 def write_result():
     "What `--json` asks for"
     d,base = table(),None
@@ -316,6 +332,7 @@ def write_result():
         rows.append(dict(r, name=f"{r['name']}, {r['views']}", arm=r['name'], size=s.size if s else spec('plain', 0).size, ratio=r['log_loss']/base,
             images_per_second=looked/r['train_seconds'] if s and r['train_seconds']>0 else None, cpu_us_per_image=r['train_cpu_seconds']/looked*1e6 if s else None))
     args.folder,args.out = args.folder and Path(args.folder).name,None
+    plot(d, Path(args.json).with_suffix('.png'))
     report(args, rows, [], show=False, images={o:len(store.rows(o)) for o in ('train','valid','test')}, classes=len(store.vocab))
 
 t0 = time.perf_counter()

@@ -80,7 +80,7 @@ def _table(st):
         lines.append(dict(arm=o.arm, **st.plan.factors.get(o.arm, {}), seed=o.seed, run=o.key) | {k:v for k,v in r.items() if k in _columns})
     own = list(dict.fromkeys(k for o in st.plan.factors.values() for k in o))
     t = pd.DataFrame(lines, columns=['arm', *own, *_columns[1:]])
-    return t.assign(error=t.error.fillna(''))
+    return t.assign(error=t.error.astype(object).fillna(''))
 
 Study.table = property(_table, doc='A row a run: arm, factors, seed, state (done, failed, waiting), scores, times, versions')
 def _repr(self):
