@@ -17,7 +17,6 @@ brought = dict(huggingface_hub='timm', cycler='matplotlib', llvmlite='numba')   
 in_notebooks = {'IPython'}                                                # there wherever it is asked for; only inside functions
 directives = 'default_exp export exporti exports hide hide_input hide_output eval'.split()   # and the test flags of pyproject.toml
 max_cell,max_module,max_width = 45,250,160         # lines, lines, columns
-roomy = dict(cli=300)                                                      # a flat list, one command a cell: a wall would hide it
 max_source,max_lesson = 100,600      # KB: a notebook that exports; index and tutorials
 machine = re.compile(r'''(?<![\w.~*])/(?:root|home/\w|Users/\w|work|farm|tmp/(?:tmp|ipykernel)|mnt/\w|scratch)[/\w]''')   # absolute paths of somebody's machine
 
@@ -124,7 +123,7 @@ def short(root):
         out = [c for c in cells if c.exported]
         bad += [f'{name(root, f)} cell {c.i}: {c.nlines} exported lines' for c in out if c.nlines>max_cell]
         bad += [f'{name(root, f)} cell {c.i}: a line of {len(l)} columns' for c in out for l in c.src.splitlines() if len(l)>max_width and mod!='all']
-        if (n := sum(c.nlines for c in out))>roomy.get(mod, max_module): bad.append(f'{name(root, f)}: {n} exported lines; a room this large wants a wall')
+        if (n := sum(c.nlines for c in out))>max_module: bad.append(f'{name(root, f)}: {n} exported lines; a room this large wants a wall')
     return bad
 
 def light(root):
@@ -156,6 +155,8 @@ def used(root):
     for f,mod,cells in exporting(root):
         trees = [(c, c.tree()) for c in cells if c.exported and mod!='all']
         seen = {o.id for _,t in trees for o in ast.walk(t) if isinstance(o, ast.Name)}
+        passed_on = [o.value.elts for _,t in trees for o in ast.walk(t) if isinstance(o, ast.Assign) and getattr(o.targets[0], 'id', '')=='_all_']
+        seen |= {e.value for o in passed_on for e in o}
         for c,t in trees:
             for o in ast.walk(t):
                 names = [a.asname or a.name for a in o.names] if isinstance(o, (ast.Import, ast.ImportFrom)) else []   # `import a.b` loads b; its name is a's

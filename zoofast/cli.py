@@ -6,102 +6,16 @@
 __all__ = ['main']
 
 # %% ../nbs/41_cli.ipynb #64e016f4
-import argparse, os, re, sys, warnings
-from importlib.metadata import version
+import os, warnings
 from pathlib import Path
-from .core import ZooError, nearest, refuse_unknown
-
-# %% ../nbs/41_cli.ipynb #fa58e6e3
-class _Parser(argparse.ArgumentParser):
-    "argparse, but a mistake becomes a `ZooError` which names the nearest option"
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
-    def error(self, message):
-        bad = [o for o in message.split(':', 1)[-1].split() if o.startswith('-')] if 'unrecognized' in message else []
-        what,near = (f'unknown option {bad[0]}',self._near(bad[0].split('=')[0])) if bad else (message,'')
-        raise ZooError(f'{self.prog}: {what}.', f'{near}See: {self.prog} --help')
-    def _near(self, option):
-        if '--set' in self._option_string_actions:
-            from zoofast.train.spec import Spec
-            if (k := option.lstrip('-').replace('-', '_')) in Spec.__dataclass_fields__: return f'Write --set {k}=VALUE. '
-        near = nearest(option, self._option_string_actions, 1)
-        return f'Did you mean {near[0]}? ' if near else ''
-
-# %% ../nbs/41_cli.ipynb #eff5ec04
-_commands = {}
-
-def _arg(*names, **kwargs): return names,kwargs
-
-def _command(example, *args):
-    "Register a function as a command with these `args`"
-    def _f(f):
-        _commands[f.__name__.strip('_')] = f,example,args
-        return f
-    return _f
-
-# %% ../nbs/41_cli.ipynb #9e0778a7
-def _parser(name):
-    f,example,args = _commands[name]
-    p = _Parser(prog=f'zoofast {name}', description=f.__doc__, epilog='example:\n'+'\n'.join(f'  {o}' for o in example.splitlines()))
-    for names,kwargs in args: p.add_argument(*names, **kwargs)
-    return p
-
-# %% ../nbs/41_cli.ipynb #01175367
-def _help():
-    w = max(map(len, _commands))
-    return '\n'.join(['usage: zoofast COMMAND ...   (zoofast COMMAND --help explains one)', '', 'From a folder of plankton images to a submission.', '',
-        *(f'  {k:<{w}}  {f.__doc__}' for k,(f,*_) in _commands.items()), '',
-        'A store is a folder of packed images, a model one trained network, an ensemble several that vote.', '',
-        'first steps:', '  zoofast demo', '  zoofast pack images/ plankton.zoo && zoofast show plankton.zoo'])
-
-# %% ../nbs/41_cli.ipynb #3934c652
-def _run(argv):
-    if argv[:1]==['help']: argv = argv[1:2]+['--help']
-    if not argv or argv[0] in ('-h','--help'): print(_help())
-    elif argv[0] in ('-V','--version'): print('zoofast', version('zoofast'))
-    else: _commands[refuse_unknown(argv[0], _commands, 'command')][0](_parser(argv[0]).parse_intermixed_args(argv[1:]))
-
-# %% ../nbs/41_cli.ipynb #e2854333
-_said = {'pack(images, path)':'zoofast pack IMAGES STORE', 'split_items(items, valid=.1)':'zoofast pack ... --valid 0.1',
-         "fallback='...'":'--fallback CLASS', 'Write it again with Preds.save':'zoofast predict writes such a table'}
-
-def _in_shell(text):
-    "A remedy in options instead of Python"
-    for a,b in _said.items(): text = text.replace(a, b)
-    def dash(m): return '--'+m[1].replace('_', '-')+(f' {m[2]}' if m.lastindex>1 else '')
-    text = re.sub(r'\b(Set|Use) ([a-z_]+=[\w.]+)', r'Say --set \2', text)
-    text = re.sub(r"(?<!--set )\b([a-z_]+)='?([\w.]+)'?", dash, re.sub(r'(?<!--set )\b([a-z_]+)=True\b', dash, text))
-    return ' '.join(text.split())
+from .core import ZooError
+from .shell import _arg, _command, _err, main
+_all_ = ['main']
 
 # %% ../nbs/41_cli.ipynb #d13c938c
 def _need_files(*paths):
     for o in paths:
         if not Path(o).exists(): raise ZooError(f'{o} does not exist.', 'Check the path.')
-
-# %% ../nbs/41_cli.ipynb #e7dba701
-def main(
-    argv:list=None, # None: those of the command line
-)->int: # exit status
-    "The `zoofast` command"
-    debug = bool(os.environ.get('ZOOFAST_DEBUG'))
-    with warnings.catch_warnings():
-        if not debug:
-            warnings.simplefilter('ignore')
-            warnings.filterwarnings('always', category=UserWarning, module=r'zoofast')
-            warnings.showwarning = lambda m, *args, **kwargs: _err(f'note: {m}')
-        try:
-            _run(sys.argv[1:] if argv is None else [str(o) for o in argv])
-            sys.stdout.flush()
-        except SystemExit as e: return int(e.code or 0)
-        except KeyboardInterrupt: return _err('stopped.') or 130
-        except BrokenPipeError: return os.dup2(os.open(os.devnull, os.O_WRONLY), 1) and 141
-        except Exception as e:
-            if debug: raise
-            if isinstance(e, ZooError): return _err(f"{' '.join(e.what.removeprefix('zoofast ').split())} {_in_shell(e.fix)}".strip()) or 2
-            return _err(f'{type(e).__name__}: {" ".join(str(e).split())[:500]} (ZOOFAST_DEBUG=1 shows where)') or 1
-    return 0
-
-def _err(s): print(f'zoofast: {s}', file=sys.stderr)
 
 # %% ../nbs/41_cli.ipynb #83076175
 def _items(a):

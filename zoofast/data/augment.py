@@ -41,10 +41,10 @@ def draw(self:Affine,
     items:np.ndarray, # (B,) item numbers, e.g. rows of a store
 )->dict: # (B,) arrays: the arguments of `poses`, and `shift` (B,2)
     "Random pose parameters: the same (seed, epoch, item) always gives the same pose"
-    u = uniforms(seed, epoch, items, 10)
+    u = uniforms(seed, epoch, items, 9+self.quarter)
     on,s = u[:,0]<self.p,2*u-1
     lo,hi = np.log(self.scale)
-    turn = self.quarter*90*np.floor(4*u[:,9])
+    turn = 90*np.floor(4*u[:,9]) if self.quarter else 0.
     return dict(rot=turn+on*s[:,1]*self.rot, shift=on[:,None]*s[:,2:4]*self.translate, shear=on*s[:,4]*self.shear,
                 zoom=np.exp(on*(lo+u[:,5]*(hi-lo))), stretch=np.exp(on*s[:,6]*np.log(self.stretch)), hflip=u[:,7]<self.hflip, vflip=u[:,8]<self.vflip)
 
