@@ -6,10 +6,12 @@
 __all__ = ['ZooNet', 'zoo_model']
 
 # %% ../../nbs/models/01_backbones.ipynb #c395a806
+from functools import partial
 import torch
 from torch import nn
 from ..core import ZooError, refuse_unknown
 from .bodies import make_body
+from .hierarchy import Branches, make_branches, token_width, tokens
 
 # %% ../../nbs/models/01_backbones.ipynb #f9f751c1
 def _last(d, n_out):
@@ -68,10 +70,10 @@ def _fixed(body):
     return [tuple(embed.img_size) if getattr(embed, 'strict_img_size', False) else None]*n
 
 class ZooNet(nn.Module):
-    "A `body`, a `head`, `size`, the branch for size metadata, or None, and bodies for `more` inputs"
+    "A `body`, a `head`, `size`, the branch for size metadata, or None, and bodies for `more` inputs; with branches, a list of logits while it learns"
     def __init__(self,
         body:nn.Module, # images -> (B,d)
-        head:nn.Module, # features (of all bodies, and the 128 of `size` behind, if there is one) -> logits
+        head:nn.Module, # features (of all bodies, and the 128 of `size` behind, if there is one) -> logits; or `Branches`
         size:nn.Module|None, # (B,4) -> (B,128)
         cfg:dict, # arguments of `zoo_model` that build this net
         more=(), # bodies of further inputs, one each
@@ -85,19 +87,40 @@ class ZooNet(nn.Module):
     @property
     def arch(self): return self.cfg['arch']
 
+    def _see(self, xs, first):
+        "What `first` makes of the inputs of the first body, and the features of the others"
+        if len(xs)!=self.n_inputs: raise ZooError(f'{self.arch} has {self.n_inputs} inputs, the batch {len(xs)}.', 'Give net and dls the same inputs=.')
+        for x,size in zip(xs, self.fixed): _check(self.arch, x, self.cfg['in_chans'], size)
+        n = self.n_inputs-len(self.more)
+        return first(*xs[:n]),[b(x) for b,x in zip(self.more, xs[n:])]
+
     def features(self,
         *xs:torch.Tensor, # normalised images (B,C,S,S), one tensor for each input
     )->torch.Tensor: # (B,d)
         "Pooled features, one vector an image"
-        if len(xs)!=self.n_inputs: raise ZooError(f'{self.arch} has {self.n_inputs} inputs, the batch {len(xs)}.', 'Give net and dls the same inputs=.')
-        for x,size in zip(xs, self.fixed): _check(self.arch, x, self.cfg['in_chans'], size)
-        n = self.n_inputs-len(self.more)
-        f = self.body(*xs[:n])
-        return torch.cat([f, *(b(x) for b,x in zip(self.more, xs[n:]))], 1) if len(self.more) else f
+        f,more = self._see(xs, self.body)
+        return torch.cat([f, *more], 1) if more else f
 
-    def forward(self, *xb):
+    def level_logits(self,
+        *xb, # as for `forward`
+    )->list: # [(B,n)] a level, coarse to fine
+        "What each branch of a net with branches says"
+        if not isinstance(self.head, Branches): raise ZooError(f'This {self.arch} has no branches.', 'Build it with branches=, or roll up what it says of classes.')
+        xs,meta = self._split(xb)
+        t,more = self._see(xs, partial(tokens, self.body))
+        more = more+[self.size(o) for o in meta]
+        return self.head(t, torch.cat(more, 1) if more else None)
+
+    def _split(self, xb):
         xs,meta = xb[:self.n_inputs],[o for o in xb[self.n_inputs:] if o is not None]
         if len(meta)!=(self.size is not None): raise ZooError(*_meta_error[self.size is None])
+        return xs,meta
+
+    def forward(self, *xb):
+        if isinstance(self.head, Branches):
+            zs = self.level_logits(*xb)
+            return zs if self.training else zs[-1]
+        xs,meta = self._split(xb)
         f = self.features(*xs)
         return self.head(torch.cat([f, self.size(*meta)], 1) if meta else f)
 
@@ -116,6 +139,12 @@ def _more(arch, body, inputs, in_chans, img_size, pretrained, kw):
     def one(o): return make_body(o.get('arch') or arch, in_chans, o.get('size', img_size), pretrained, **({} if o.get('arch') else kw))
     return [one(o) for o in inputs[own-1:]]
 
+def _branched(body, rest, n_out, branches, cfg):
+    "Branches on the tokens of `body`"
+    if cfg['head']!='linear': raise ZooError(f"A net with branches has no head '{cfg['head']}'.", "Leave it 'linear'.")
+    if any(len(o['of'])!=n_out for o in branches['levels'].values()): raise ZooError(f'The branches are not for {n_out} classes.', 'Make them with branch_config(tree, vocab).')
+    return make_branches(token_width(body), rest, n_out, drop=cfg['drop'], **branches)
+
 def zoo_model(
     arch:str, # see `make_body`
     n_out:int, # number of classes
@@ -129,6 +158,7 @@ def zoo_model(
     img_size:int=None, # pixels; needed by fixed-size nets (ViT, Swin), ignored by others
     inputs=(), # further inputs, as the dls have them: dicts with `size`, and `arch` for a body of another kind: `forward(x0, x1, ...)`
     checkpoint=None, # file with weights for the (first) body (.safetensors, or .pth of tensors only)
+    branches:dict=None, # a branch for each level of a tree, in place of the head: see `branch_config`
     **kw, # any option of that timm net, such as drop_path_rate=.1
 )->ZooNet:
     "A plankton classifier on any backbone"
@@ -137,7 +167,9 @@ def zoo_model(
     body = make_body(arch, in_chans, img_size, pretrained, checkpoint, **kw)
     more = _more(arch, body, inputs, in_chans, img_size, pretrained, kw)
     own = dict(drop=getattr(body, 'drop', None) if drop is None else drop)
-    top = _head(sum(o.head_hidden_size for o in (body,*more)) + _size_d*meta, n_out, **cfg|own)
+    rest = sum(o.head_hidden_size for o in more) + _size_d*meta
+    top = _branched(body, rest, n_out, branches, cfg|own) if branches else _head(body.head_hidden_size+rest, n_out, **cfg|own)
     cfg.update({k:v for k,v in kw.items() if k not in ('pretrained_cfg_overlay','cache_dir','checkpoint_path')}, img_size=img_size)
     if inputs: cfg['inputs'] = [dict(o) for o in inputs]
+    if branches: cfg['branches'] = dict(branches)
     return ZooNet(body, top, _size_branch() if meta else None, dict(arch=arch, n_out=n_out, in_chans=in_chans, pretrained=False, **cfg), more)

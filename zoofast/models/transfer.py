@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from timm.models import group_parameters
 from .backbones import ZooNet
+from .hierarchy import Branches
 
 # %% ../../nbs/models/01a_transfer.ipynb #28703b39
 def _beside(stacks):
@@ -45,6 +46,14 @@ def net_stages(
 # %% ../../nbs/models/01a_transfer.ipynb #e3761430
 def _shapes(m): return [(k,v.shape) for k,v in m.state_dict().items()]
 
+def _take_branches(new, old, same):
+    "Blocks of branches where they agree, and what they answer if the classes are the `same`"
+    if not (isinstance(new, Branches) and isinstance(old, Branches)): return False
+    own = new.state_dict()
+    took = {k:v for k,v in old.state_dict().items() if k in own and own[k].shape==v.shape and (same or not k.startswith('answers.'))}
+    new.load_state_dict(own|took)
+    return same and len(took)==len(own)
+
 @torch.no_grad()
 def take_over(
     model:ZooNet, # the new net, its body filled already
@@ -53,9 +62,11 @@ def take_over(
     known, # the classes of that
 )->list: # class names whose rows were taken
     "Fill of `model` what is not its body from a trained net, where it fits"
-    hidden,vocab,known = (model.head[:-1], source.head[:-1]),list(vocab),list(known)
+    vocab,known,flat = list(vocab),list(known),all(isinstance(o.head, nn.Sequential) for o in (model, source))
+    hidden = (model.head[:-1], source.head[:-1]) if flat else (None, None)
     for a,b in (hidden, (model.size, source.size), *zip(model.more, source.more)):
         if a is not None and b is not None and _shapes(a)==_shapes(b): a.load_state_dict(b.state_dict())
+    if not flat: return vocab if _take_branches(model.head, source.head, vocab==known) else []
     new,old = model.head[-1],source.head[-1]
     if _shapes(hidden[0])!=_shapes(hidden[1]) or new.in_features!=old.in_features: return []
     both = [o for o in vocab if o in known]
