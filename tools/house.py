@@ -11,7 +11,7 @@ from pathlib import Path
 # The rooms, in order. A module may import only from rooms before its own, and inside its room only from notebooks that sort before it.
 # Rooms are folders of nbs/; the notebooks at the top belong to the ground (00-09), the spine (10-39) or the doors (40-99) by their number.
 rooms = 'ground data models train spine beyond science scale doors'.split()
-torch_free = 'core preds data.items data.splits data.synth data.store data.stream data.resample data.resident data.views data.moments data.textures data.features data.policies data.lineages data.taxonomy data.trees data.public data.tsv data.bundle data.ecocheck data.ecotaxa plan train.spec train.recipes outputs science.confusion science.plots science.intervals science.panels science.parts science.pages science.report science.paths science.levels science.flow'.split()
+torch_free = 'core preds data.items data.splits data.synth data.store data.stream data.resample data.resident data.views data.moments data.textures data.features data.policies data.lineages data.taxonomy data.trees data.public data.tsv data.bundle data.ecocheck data.ecotaxa plan train.spec train.recipes outputs science.confusion science.plots science.intervals science.panels science.parts science.pages science.report science.paths science.levels science.flow sets science.quantify science.abundance science.protocol'.split()
 dists = dict(PIL='pillow', yaml='pyyaml', sklearn='scikit-learn')   # packages that are imported under another name
 brought = dict(huggingface_hub='timm', cycler='matplotlib', llvmlite='numba')              # packages that a requirement cannot do without
 in_notebooks = {'IPython'}                                                # there wherever it is asked for; only inside functions
