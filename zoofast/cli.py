@@ -220,6 +220,34 @@ def _submit(a):
     write_submission(Preds.load(a.preds), a.out, style=a.style, names=a.names, order=a.order, fallback=a.fallback, columns=a.columns)
     print(f'written: {a.out}')
 
+# %% ../nbs/41_cli.ipynb #cbdf307a
+@_command('zoofast report preds.parquet --out page.html\nzoofast report plain=a.parquet focal=b.parquet --store plankton.zoo --tree ndsb --out page.html',
+    _arg('preds', nargs='+', metavar='PREDS', help='predictions of labelled images (.parquet .csv), also NAME=PREDS; further ones are compared with the first'),
+    _arg('--out', required=True, metavar='HTML', help='page to write'),
+    _arg('--store', help='store of the images: examples, samples, numbers of training images, and true classes where PREDS have none'),
+    _arg('--tree', help='taxonomy: ndsb, zoocam, zooscan, whoi, synth, or a CSV file with class,level1,level2 ...: scores of groups, and their order'),
+    _arg('--irrelevant', metavar='CLASSES', type=lambda s: s.split(','), default=(), help='classes to leave out for a second look: detritus,bubble'),
+    _arg('-n', type=int, default=1000, help='bootstrap resamples (default 1000)'), _arg('--title', default='', help='of the page'),
+    _arg('--overwrite', action='store_true', help='replace HTML'))
+def _report(a):
+    "Write one HTML page about predictions: scores with intervals, every class, confusions, calibration"
+    from zoofast.science.report import report
+    if Path(a.out).exists() and not a.overwrite: raise ZooError(f'{a.out} exists already.', 'Choose another name or set overwrite=True.')
+    files = [('', o) if Path(o).exists() else o.rpartition('=')[::2] for o in a.preds]
+    _need_files(*(f for _,f in files), *filter(None, [a.store]))
+    models = {k or Path(f).stem:_with_truth(f, a.store) for k,f in files}
+    if len(models)<len(files): raise ZooError('Two of the predictions have one name.', 'Write NAME=PREDS.')
+    r = report(models, a.store, tree=a.tree, irrelevant=a.irrelevant, n=a.n, title=a.title, out=a.out)
+    print(*(o for o in r.sections[0][1] if type(o) is str), '', f'written: {a.out}', sep='\n')
+
+def _with_truth(path, store):
+    "Predictions, with the classes that the store knows if they have none"
+    from zoofast.preds import Preds
+    if (p := Preds.load(path)).targs is not None or not store: return p
+    from zoofast.data.store import Store
+    t = Store(store).table()
+    return p.with_targs(dict(zip(t.id, t.label)))
+
 # %% ../nbs/41_cli.ipynb #ce6ab246
 @_command('zoofast study plan.yaml plankton.zoo --out studies/sampling\nzoofast study studies/sampling plankton.zoo --part 2/3',
     _arg('plan', help='plan (.yaml), or the folder of a study to go on with'), _arg('store', help='folder that zoofast pack made, best with --test'),

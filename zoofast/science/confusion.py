@@ -136,7 +136,7 @@ def plot_confusion(
     k,inside = _order(m, order, code),_within(m, code)
     if most: k = k[np.isin(k, k[np.argsort(np.diag(m)[k]-m.sum(1)[k], kind='stable')[:most]])]
     n,r = m.sum(1)[k],m[np.ix_(k,k)]/np.maximum(m.sum(1)[k], 1)[:,None]
-    w = width or np.clip(2.6+.17*len(k), 4, 11)
+    w = width or np.clip(2.6+.17*len(k), 3.2, 11)
     fig,fs = Picture(figsize=(w,w*.93)),float(np.clip((w-2.2)*72/len(k)*.78, 2.5, 7.5))
     ax = fig.subplots()
     ax.imshow(r, cmap=HEAT, norm=PowerNorm(.6, 0, 1), interpolation='nearest')
@@ -145,7 +145,7 @@ def plot_confusion(
     fig.set_size_inches(w+wide/72, w*.93+.16*(tree is not None))
     seen = m.sum(1)>0
     acc,recall = np.diag(m).sum()/m.sum(),(np.diag(m)[seen]/m.sum(1)[seen]).mean()
-    said = f'{m.sum():,} images, {seen.sum()} classes, accuracy {acc:.3f}, mean recall {recall:.3f}'
+    said = f"{m.sum():,} images, {seen.sum()} classes,{' ' if w+wide/72>5 else chr(10)}accuracy {acc:.3f}, mean recall {recall:.3f}"
     if tree is not None: said += '\nof the mistakes '+', '.join(f'{v:.0%} within the {l}' for l,v in zip(tree.levels, inside))
     fig.suptitle(said, x=.01, ha='left', fontsize=9, weight='bold')
     return fig

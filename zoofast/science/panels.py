@@ -23,6 +23,12 @@ NAMES = dict(macro_f1='macro-F1', accuracy='accuracy = weighted recall', balance
 def _percent(ax, axis='x', top=1.):
     ax.set(**{f'{axis}lim':(0, top), f'{axis}ticks':np.linspace(0, 1, 6), f'{axis}ticklabels':[f'{o}%' for o in range(0, 101, 20)]})
 
+def _legend(fig, ax):
+    "The models below the picture, in as many columns as their names leave room for"
+    h,names = ax.get_legend_handles_labels()
+    room = int(fig.get_figwidth()*72//(30+4.3*max(map(len, names), default=1)))
+    fig.legend(h, names, loc='outside lower left', ncols=max(1, min(4, room)))
+
 @styled
 def plot_intervals(
     tables:dict, # {model: table of `intervals`}
@@ -32,7 +38,7 @@ def plot_intervals(
     first = next(iter(tables.values()))
     names = [o for o in first.index if o!='log_loss'] if names is None else [refuse_unknown(o, first.index, 'score') for o in names]
     k = len(tables)
-    fig = Picture(figsize=(6.3, .6+len(names)*(.17+.13*k)))
+    fig = Picture(figsize=(6.3, .6+len(names)*(.17+.13*k)+.12*(k>3)))
     ax = fig.subplots()
     for j,(name,t) in enumerate(tables.items()):
         t,y,c = t.loc[names],np.arange(len(names))+(j-(k-1)/2)*.6/k,COLORS[j%len(COLORS)]
@@ -43,7 +49,7 @@ def plot_intervals(
     ax.tick_params(axis='y', length=0)
     _percent(ax, top=1.06)
     ax.grid(axis='x', lw=.6)
-    if k>1: fig.legend(*ax.get_legend_handles_labels(), loc='outside lower left', ncols=4)
+    if k>1: _legend(fig, ax)
     return fig
 
 # %% ../../nbs/science/02a_panels.ipynb #118bbd8a
@@ -80,7 +86,7 @@ def plot_class_accuracy(
     rows = -(-len(t)//cols)
     fig = Picture(figsize=(max(4.4, 3.2*cols), .75+.135*rows))
     for j,ax in enumerate(np.atleast_1d(fig.subplots(1, cols))): _class_axis(ax, t.iloc[j*rows:(j+1)*rows], ts, score, rows)
-    fig.legend(*ax.get_legend_handles_labels(), loc='outside lower left', ncols=4)
+    _legend(fig, ax)
     return fig
 
 # %% ../../nbs/science/02a_panels.ipynb #40c62a6a
@@ -104,7 +110,7 @@ def _apart(low, x, y, n):
     "The `n` lowest points, without those whose names would lie on that of a lower one"
     res = []
     for i in np.argsort(low, kind='stable'):
-        if len(res)<n and all(abs(x[i]-x[j])>.35 or abs(y[i]-y[j])>.06 for j in res): res.append(i)
+        if len(res)<n and all(abs(x[i]-x[j])>.35 or abs(y[i]-y[j])>.1 for j in res): res.append(i)
     return res
 
 @styled
@@ -129,7 +135,8 @@ def plot_support(
         ax.hlines(t.f1[i].mean(), x[i].min(), x[i].max(), color=c, lw=1.2)
         low[i] = t.f1[i]-t.f1[i].mean()
     for i in _apart(low.to_numpy(), np.log10(x), t.f1.to_numpy(), named):
-        ax.annotate(cut(t.label.iloc[i], 26), (x[i], t.f1.iloc[i]), xytext=(3,-2), textcoords='offset points', fontsize=5.5, va='top', color=INK)
+        up = t.f1.iloc[i]<.04
+        ax.annotate(cut(t.label.iloc[i], 26), (x[i], t.f1.iloc[i]), xytext=(3,2 if up else -2), textcoords='offset points', fontsize=5.5, va='bottom' if up else 'top', color=INK)
     ax.set(xscale='log', xlabel=f"images of the class in {'the test set' if counts is None else 'training'}", ylabel='F1')
     ax.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
     _percent(ax, 'y', 1.03)

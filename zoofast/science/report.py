@@ -6,91 +6,42 @@
 __all__ = ['Report', 'report']
 
 # %% ../../nbs/science/03_report.ipynb #505c7e8d
-import html
-from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np, pandas as pd
-from ..core import ZooError, atomic_write, few, refuse_unknown, versions
+from ..core import ZooError, few, refuse_unknown, versions
 from ..data.store import Store
+from ..data.taxonomy import Taxonomy
 from ..preds import Preds
+from .confusion import _pairs, _places, _within, plot_confusion, top_confusions
+from .pages import _Html, _body, _esc, _img, _save_page, _table, _with_ci
 from .intervals import class_intervals, compare, intervals, mcnemar, tally
 from .panels import NAMES, TIERS, plot_calibration, plot_class_accuracy, plot_intervals, plot_support, show_pairs, tiers
-from .parts import grouped, part_table
-from .plots import plot_confusion, show_errors, top_confusions
+from .parts import as_tree, grouped, part_table
+from .plots import show_errors
 
 # %% ../../nbs/science/03_report.ipynb #2a1aa291
-class _Html(str): "Text that is HTML already"
-
-def _esc(o): return o if isinstance(o, _Html) else html.escape(str(o))
-
-def _cell(v):
-    "A table cell, with what it sorts by"
-    if isinstance(v, (bool,np.bool_)): v = str(v)
-    if isinstance(v, (float,np.floating)): return f'<td class=n data-v="{v:.9g}">{v:.3f}</td>' if np.isfinite(v) else '<td class=n data-v=-1></td>'
-    if isinstance(v, (int,np.integer)): return f'<td class=n data-v={v}>{v:,}</td>'
-    if isinstance(v, tuple): return f'<td class=n data-v="{v[0]:.9g}">{v[0]:.3f} <small>{v[1]:.3f} to {v[2]:.3f}</small></td>'
-    return f'<td>{_esc(v)}</td>'
-
-def _table(df):
-    "A table in HTML; a cell (value, lo, hi) is shown with its interval"
-    head = ''.join(f'<th>{_esc(str(o).replace("_", " "))}</th>' for o in df.columns)
-    rows = ''.join(f"<tr>{''.join(map(_cell, r))}</tr>" for r in df.itertuples(index=False, name=None))
-    return _Html(f'<div class=w><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>')
-
-def _with_ci(df, cols):
-    "`df` with (value, lo, hi) in one cell"
-    res = df.drop(columns=[f'{c}_{o}' for c in cols for o in ('lo','hi')])
-    for c in cols: res[c] = [*zip(df[c], df[f'{c}_lo'], df[f'{c}_hi'])]
-    return res
-
-def _img(fig, alt, dpi=110):
-    if fig.get_layout_engine() is not None: fig.set_dpi(dpi)             # pages of thumbnails keep their own pixels
-    return _Html(f'<img alt="{_esc(alt)}" src="data:image/png;base64,{b64encode(fig._repr_png_()).decode()}">')
-
-# %% ../../nbs/science/03_report.ipynb #d2db376f
-_css = '''.zf{font:15px/1.5 system-ui,sans-serif;color:#22313f;max-width:1120px;margin:auto;padding:0 1em}.zf h1{font-size:1.6em;margin:1em 0 .2em}
-.zf h2{font-size:1.15em;margin:2em 0 .3em;border-top:1px solid #e4e7eb;padding-top:1em}.zf p{max-width:75ch;margin:.4em 0}
-.zf nav a{margin-right:1em;color:#0072B2}
-.zf img{max-width:100%;display:block;margin:.8em 0}.zf .w{overflow:auto;max-height:34em}.zf table{border-collapse:collapse;font-size:.86em;margin:.6em 0}
-.zf th{text-align:left;position:sticky;top:0;cursor:pointer;border-bottom:1px solid #7b8794}
-.zf th,.zf td{padding:.15em .8em .15em 0;white-space:nowrap;background:#fff}
-.zf td.n{text-align:right;font-variant-numeric:tabular-nums}.zf small{color:#7b8794}.zf .warn{border-left:4px solid #D55E00;padding-left:.7em}'''
-_js = '''document.querySelectorAll('.zf th').forEach(h=>h.onclick=()=>{
-const b=h.closest('table').tBodies[0],v=r=>r.cells[h.cellIndex].dataset.v??r.cells[h.cellIndex].textContent;h.d=-(h.d||1);
-[...b.rows].sort((x,y)=>{const p=v(x),q=v(y);return h.d*(isNaN(p)||isNaN(q)?(''+p).localeCompare(q):p-q)}).forEach(r=>b.append(r))})'''
-
 @dataclass
 class Report:
     "A report: its tables, its pictures, and the page they are on"
     title:str
     scores:dict # {model: table of `intervals`}
-    classes:pd.DataFrame # of the first model: `class_intervals`, with tier, group and training images where known
+    classes:pd.DataFrame # of the first model: `class_intervals`, with tier, groups and training images where known
     parts:pd.DataFrame # from `part_table`
     confusions:pd.DataFrame # from `top_confusions`
     compared:pd.DataFrame=None # from `compare`; None for a single model
+    levels:dict=field(default_factory=dict) # {level above the class: {model: table of `intervals`}}
+    groups:dict=field(default_factory=dict) # {level above the class: `class_intervals` of the first model}
     pictures:dict=field(default_factory=dict) # name -> Picture
     facts:dict=field(default_factory=dict) # how it was made
     sections:list=field(default_factory=list) # (title, [what is on it: text, or HTML])
     def __repr__(self): return f"Report({self.title}: {', '.join(o for o,_ in self.sections)})"
-    def _body(self):
-        at = lambda i: f's{i}'
-        nav = ' '.join(f'<a href="#{at(i)}">{_esc(o)}</a>' for i,(o,_) in enumerate(self.sections) if i)
-        out = [f'<h1>{_esc(self.title)}</h1>']
-        for i,(title,parts) in enumerate(self.sections):
-            out += [f'<h2 id={at(i)}>{_esc(title)}</h2>']*(i>0)+[o if isinstance(o, _Html) else f'<p>{_esc(o)}</p>' for o in parts]
-            if not i: out.append(f'<nav>{nav}</nav>')
-        return f'<style>{_css}</style><div class=zf>'+'\n'.join(out)+'</div>'
-    def _repr_html_(self): return self._body()
+    def _repr_html_(self): return _body(self.title, self.sections)
     def save(self,
         path, # ends in .html; replaced if it is there
     )->Path: # where it is
         "Write one HTML file that needs no other"
-        if Path(path).suffix.lower() not in ('.html','.htm'): raise ZooError(f'{path} is no HTML file.', 'Give a name that ends in .html.')
-        with atomic_write(path) as f:
-            f.write(f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width"><title>{_esc(self.title)}</title>\n'
-                    f'{self._body()}\n<script>{_js}</script></html>\n')
-        return Path(path)
+        return _save_page(self.title, self._repr_html_(), path)
 
 # %% ../../nbs/science/03_report.ipynb #5bd3c34d
 def _models(preds):
@@ -158,53 +109,91 @@ _how = dict(
              'p holm: the same, allowing for the number of models compared. No verdict means that these images cannot tell, not that the models are equal.',
     parts='Means over some of the classes. All images count: what is wrongly called one of these classes lowers their precision. '
           'Dots: F1 of each class against its number of images; the steps are the means of the thirds, or of the limits given.',
-    groups='The probabilities of the classes of a group added up, and scored as if the groups were the classes.',
+    groups='The probabilities of the classes of a group added up, and scored as if the groups were the classes. Tables of groups: the first model.',
     classes='Most common first. Dots: recall of each model, grey: interval of the first. In the table, click on a heading to sort.',
-    confusion='Rows are true classes and sum to 100%. Classes that are exchanged lie side by side. At the right the number of images and the recall.',
+    confusion='Rows are true classes and sum to 100%. Groups, if any, are boxed; classes that are exchanged lie side by side. At the right the number of images '
+              'and the recall. Click on the picture to see all of it.',
     pairs='Left: the surest images of the class that were recognised. Middle: the surest that were taken for the other. Right: the surest of that other class.',
     errors='The mistakes the model was surest of: true class, below it what it was taken for. Some may be mistakes of the label.',
     calibration='Where it says 90%, nine of ten should be right: on the dotted line. Below the line it is too sure of itself. Below: how often it says what.')
 
-def _class_table(p, t, counts, edges, groups, level):
-    "`class_intervals` with what else is known of each class"
+def _class_table(p, t, counts, edges, above, level):
+    "`class_intervals` with what else is known of each class; `above` is {level: {class: group}}"
     from zoofast.train.metrics import per_class
     df = class_intervals(t, level=level)
     n = dict(zip(df.label, df.support)) if counts is None else {o:counts.get(o, 0) for o in t.vocab}
     if counts is not None: df['training'] = df.label.map(n)
     df['tier'] = df.label.map(tiers(n, edges))
-    if groups: df['group'] = df.label.map(groups)
+    for k,g in above.items(): df[k] = df.label.map(g)
     return df.merge(per_class(p)[['label','confused_with','confused_n']], on='label', sort=False)
 
-def _parts(classes, vocab, irrelevant):
-    "{name: classes}: all, the tiers, and without what is irrelevant"
+def _parts(classes, vocab, irrelevant, tree=None):
+    "{name: classes}: all, the tiers, what lies under each name at the top of the tree, and without what is irrelevant"
     for o in irrelevant: refuse_unknown(o, vocab, 'irrelevant class')
     res = dict(all=list(vocab))|{k:classes.label[classes.tier==k].tolist() for k in TIERS}
+    if tree is not None: res |= {o if o not in res else f'{tree.levels[0]} {o}':tree.under(o) for o in tree.names(0)}
     return {k:v for k,v in res.items() if v}|({f"without {few(irrelevant, 2)}":[o for o in vocab if o not in irrelevant]} if len(irrelevant) else {})
 
 # %% ../../nbs/science/03_report.ipynb #673dd895
-def _draw(models, r, store, counts, edges, groups):
+def _above(groups, tree, vocab):
+    "({level: {class: group}} coarse to fine, the tree of exactly these classes or None)"
+    if tree is None: return (dict(group=groups) if groups else {}),None
+    if groups: raise ZooError('Groups and a tree both say what belongs together.', 'Give one of them.')
+    tree = as_tree(tree, vocab)
+    return {o:tree.groups(o) for o in tree.levels[:-1]},tree
+
+def _coarser(tree, level):
+    "The tree above a level, whose classes are the names there; None above the first"
+    i = tree.levels.index(level)
+    return Taxonomy(tree.table[tree.levels[:i+1]].drop_duplicates(level).rename(columns={level:'class'})) if i else None
+
+def _common(tree, confusions):
+    "`confusions` with the narrowest group that both classes lie in"
+    up = [tree.groups(o) for o in tree.levels[-2::-1]]
+    both = [next((g[a] for g in up if g[a]==g[b]), 'nothing') for a,b in zip(confusions.true, confusions.predicted)]
+    return confusions.assign(in_common=both)
+
+def _reach(tree, p):
+    "How far the mistakes reach, in words"
+    m = _pairs(p)[3]
+    share = [f'{v:.0%} stay within the {l}' for l,v in zip(tree.levels, _within(m, _places(p.vocab, tree=tree)[0]))]
+    n = int(m.sum()-np.trace(m))
+    return f"Of {n:,} mistakes, {' and '.join(share[::-1])}." if n else 'There is no mistake.'
+
+# %% ../../nbs/science/03_report.ipynb #9537de46
+def _draw(models, r, store, counts, edges, above, tree):
     "The pictures of a report"
     first = next(iter(models.values()))
+    near = dict(tree=tree) if tree is not None else dict(groups=above.get('group'))
     pics = dict(scores=plot_intervals(r.scores), support=plot_support(r.classes, counts, edges), classes=plot_class_accuracy(models),
-                confusion=plot_confusion(first, groups=groups), calibration=plot_calibration(models))
-    if groups: pics['groups'] = plot_confusion(grouped(first, groups))
+                confusion=plot_confusion(first, **near), calibration=plot_calibration(models))
+    for l,g in above.items(): pics[f'level {l}'] = plot_confusion(grouped(first, g), tree=None if tree is None else _coarser(tree, l))
     if store is not None and len(r.confusions): pics |= dict(pairs=show_pairs(store, first), errors=show_errors(store, first, 24))
     return pics
 
-def _page(r, short, verdicts, group_scores):
+def _scores(s, names=9):
+    "Tables of `intervals` {model: table} as one; among five of five or fewer names is everything"
+    s = {k:v.drop('top5') if names<=5 else v for k,v in s.items()}
+    return pd.DataFrame({'score':[NAMES[o] for o in next(iter(s.values())).index]}|{k:[*zip(v.value, v.lo, v.hi)] for k,v in s.items()})
+
+def _levels(r, pic):
+    "The section of groups, coarse to fine"
+    for l,s in r.levels.items():
+        yield from [_Html(f'<h3>{_esc(l)}: {len(r.groups[l])} names</h3>'), *pic(f'level {l}'), _table(_scores(s, len(r.groups[l])))]
+        yield _table(_with_ci(r.groups[l].rename(columns=dict(label=l)), ['precision','recall','f1']))
+
+def _page(r, short, verdicts, reach=()):
     "The sections of a report"
-    of = lambda s: pd.DataFrame({'score':[NAMES[o] for o in next(iter(s.values())).index]}|{k:[*zip(v.value, v.lo, v.hi)] for k,v in s.items()})
     pic = lambda k, dpi=110: [_img(r.pictures[k], k, dpi)] if k in r.pictures else []
     p = _with_ci(r.parts, ['macro_f1','macro_precision','balanced_accuracy','accuracy'])
-    k = _with_ci(r.classes, ['precision','recall','f1'])
-    res = [('In short', short), ('Scores', [_how['scores'], *pic('scores'), _table(of(r.scores))])]
+    k = _with_ci(r.classes.drop(columns=[*r.levels][:-1], errors='ignore'), ['precision','recall','f1'])
+    res = [('In short', short), ('Scores', [_how['scores'], *pic('scores'), _table(_scores(r.scores))])]
     if r.compared is not None:
-        c = r.compared.assign(score=r.compared.score.map(NAMES))
-        res.append(('Is another model better?', [_how['compared'], *verdicts, _table(c)]))
+        res.append(('Is another model better?', [_how['compared'], *verdicts, _table(r.compared.assign(score=r.compared.score.map(NAMES)))]))
     res.append(('Common and rare classes', [_how['parts'], *pic('support'), _table(p)]))
-    if group_scores: res.append(('Groups', [_how['groups'], *pic('groups'), _table(of(group_scores))]))
+    if r.levels: res.append(('Groups', [_how['groups'], *_levels(r, pic)]))
     res += [('Every class', [_how['classes'], *pic('classes'), _table(k)]),
-            ('What is taken for what', [_how['confusion'], *pic('confusion', 150), _table(r.confusions)])]
+            ('What is taken for what', [_how['confusion'], *reach, *pic('confusion', 150), _table(r.confusions)])]
     if 'pairs' in r.pictures: res += [('Mixed up pairs', [_how['pairs'], *pic('pairs')]), ('Sure and wrong', [_how['errors'], *pic('errors')])]
     res.append(('Can it be believed?', [_how['calibration'], *pic('calibration')]))
     return res+[('How this was made', [_table(pd.DataFrame([*r.facts.items()], columns=['what','value']))])]
@@ -234,6 +223,7 @@ def report(
     samples=None, # the sample of each image, see `tally`; None: those of the store
     counts:dict=None, # {class: training images}; None: those of the store's training part
     groups:dict=None, # {class: group}: also scores and a confusion matrix of groups
+    tree=None, # instead of groups a Taxonomy, the name of a shipped one, or a CSV file: groups of all levels, parts under its top, an order for the confusion matrix
     irrelevant=(), # classes to leave out for a second look, such as detritus
     edges:tuple=None, # head, medium and tail: see `tiers`
     n:int=1000, # bootstrap resamples
@@ -246,20 +236,24 @@ def report(
     if samples is not None: samples = _by_id(samples, preds)
     models,splits = _models(preds),{}
     first,p = next(iter(models.items()))
+    above,tree = _above(groups, tree, p.vocab)
     if store is not None:
         store = store if isinstance(store, Store) else Store(store)
         known,trained,splits = _from_store(store, p.ids.tolist())
         samples,counts = known if samples is None else samples,trained if counts is None else counts
     ts = {k:tally(m, samples, n, seed) for k,m in models.items()}
     t = ts[first]
-    classes = _class_table(p, t, counts, edges, groups, level)
+    classes,mixed = _class_table(p, t, counts, edges, above, level),top_confusions(p)
     r = Report(title or ', '.join(models), {k:intervals(o, level=level) for k,o in ts.items()}, classes,
-               part_table(t, _parts(classes, p.vocab, irrelevant), level), top_confusions(p), compare(ts, level=level) if len(ts)>1 else None)
+               part_table(t, _parts(classes, p.vocab, irrelevant, tree), level), mixed if tree is None else _common(tree, mixed),
+               compare(ts, level=level) if len(ts)>1 else None)
+    at = {l:{k:tally(grouped(m, g), samples, n, seed) for k,m in models.items()} for l,g in above.items()}
+    r.levels = {l:{k:intervals(o, level=level) for k,o in d.items()} for l,d in at.items()}
+    r.groups = {l:class_intervals(d[first], level=level) for l,d in at.items()}
     r.facts = _facts(t, splits, level, seed, models)
-    r.pictures = _draw(models, r, store, counts, edges, groups)
-    by_group = {k:intervals(grouped(m, groups), samples, n, level, seed) for k,m in models.items()} if groups else {}
+    r.pictures = _draw(models, r, store, counts, edges, above, tree)
     warned = [_Html(f'<p class=warn>{_esc(o)}</p>') for o in _warnings(t, splits)]
     said = [*_verdicts(r.compared, first), *_coins(models)] if r.compared is not None else []
-    r.sections = _page(r, [*_in_short(first, r.scores[first], classes, r.confusions), *warned], said, by_group)
+    r.sections = _page(r, [*_in_short(first, r.scores[first], classes, mixed), *warned], said, [_reach(tree, p)] if tree is not None else [])
     if out is not None: r.save(out)
     return r
