@@ -23,9 +23,10 @@ from .data.store import Store
 from .data.dls import store_dls
 from .models.backbones import zoo_model
 from .models.bodies import pretrained_stats
+from .models.hierarchy import as_branches
 from .models.transfer import take_over
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5
-from .train.losses import make_loss
+from .train.branches import BranchLoss, BranchWeights, tree_loss
 from .train.callbacks import EMA, History, KeepBest, Phases, ProgressiveSize, StopOnNaN
 from .train.speed import Autocast, ChannelsLast, Compile
 from .train.loop import ZooLearner
@@ -86,14 +87,27 @@ def _begin(dls, arch, start, archs, **kw):
     return model.to(as_device(getattr(dls, 'device', None))),taken
 
 # %% ../nbs/20_learner.ipynb #a4b91134
-@delegates(zoo_model, but=['arch','n_out','in_chans','meta','img_size','inputs'])
+def _goal(loss, dls, tree, model, smoothing, weight, branch_weights):
+    "What is minimised, and the callbacks that it and the batches bring"
+    res = tree_loss(loss, dls.vocab, tree, model.config().get('branches', {}).get('levels'), getattr(dls, 'counts', None), smoothing, weight)
+    return res,[*res.cbs, *([BranchWeights(branch_weights)] if isinstance(res, BranchLoss) else []), *(getattr(dls.train, 'cbs', None) or ())]
+
+def _rates(model, lr, lr_head, layer_decay):
+    if layer_decay: return layer_rates(len(zoo_splitter(model, stages=True)), lr, layer_decay, lr_head)
+    return slice(lr, lr_head) if lr_head else lr
+
+# %% ../nbs/20_learner.ipynb #e06095ae
+@delegates(zoo_model, but=['arch','n_out','in_chans','meta','img_size','inputs','branches'])
 def zoo_learner(
     dls, # from `store_dls` or `file_dls`
     arch:str, # see `make_body`
     pretrained:bool=False, # start from timm's published weights
     start=None, # or from a trained model (folder, Member, Learner): its body, and the rows of its head whose class names agree
     head:str='linear', # 'linear', or 'mlp' with two hidden layers
-    loss='ce', # what is minimised: see `make_loss`
+    tree=None, # of the classes: see `as_tree`
+    branches=None, # a branch for each of its levels: 'b', 'hb', 'ba', 'sba', or a dict of `kind` and options of `branch_config`
+    branch_weights=None, # of the losses of the levels: see `branch_schedule`
+    loss='ce', # what is minimised: see `tree_loss`
     smoothing:float=.1, # label smoothing; 0: none
     weight=None, # (c,) weight of each class in the loss; None: equal
     lr:float=1e-3, # peak learning rate of the backbone
@@ -118,14 +132,12 @@ def zoo_learner(
     **kwargs, # for `zoo_model`
 )->ZooLearner:
     "A Learner for plankton"
+    if branches: kwargs['branches'] = as_branches(branches, tree, dls.vocab)
     if seed is not None: seed_all(seed)
     model,taken = _begin(dls, arch, start, archs, pretrained=pretrained, head=head, **kwargs)
-    loss = make_loss(loss, getattr(dls, 'counts', None), smoothing, weight)
-    own = [*loss.cbs, *(getattr(dls.train, 'cbs', None) or ())]
-    rates = slice(lr, lr_head) if lr_head else lr
-    if layer_decay: rates = layer_rates(len(zoo_splitter(model, stages=True)), lr, layer_decay, lr_head)
+    loss,own = _goal(loss, dls, tree, model, smoothing, weight, branch_weights)
     if metrics is None: metrics = [MacroF1(), Accuracy(), BalancedAccuracy(), Top5(), LogLoss()]
-    res = ZooLearner(dls, model, loss_func=loss, opt_func=partial(ZooOptim, opt=opt), lr=rates, wd=wd, metrics=metrics,
+    res = ZooLearner(dls, model, loss_func=loss, opt_func=partial(ZooOptim, opt=opt), lr=_rates(model, lr, lr_head, layer_decay), wd=wd, metrics=metrics,
                      splitter=partial(zoo_splitter, stages=bool(layer_decay)),
                      cbs=_zoo_cbs(ema, clip, amp, channels_last, compile, keep, stop, frozen, unfreeze, mix)+L(own)+L(cbs))
     res.taken = taken
@@ -156,8 +168,9 @@ def spec_learner(
     "The Learner of a Spec"
     own = [ProgressiveSize(spec.size)] if isinstance(spec.size, dict) else []
     if spec.phases: own.append(Phases(spec.phases, spec.max_weight))
-    kw = attrdict(spec, 'pretrained', 'checkpoint', 'start', 'head', 'hidden', 'ratio', 'drop', 'loss', 'smoothing', 'mix', 'stop', 'unfreeze', 'layer_decay',
-                  'lr', 'lr_head', 'opt', 'wd', 'ema', 'clip', 'amp', 'channels_last', 'compile', 'frozen', 'seed')
+    kw = attrdict(spec, 'pretrained', 'checkpoint', 'start', 'head', 'hidden', 'ratio', 'drop', 'tree', 'branches', 'branch_weights',
+                  'loss', 'smoothing', 'mix', 'stop', 'unfreeze', 'layer_decay', 'lr', 'lr_head', 'opt', 'wd',
+                  'ema', 'clip', 'amp', 'channels_last', 'compile', 'frozen', 'seed')
     kw['archs'] = [o.get('arch') for o in spec.inputs]
     learn = zoo_learner(dls, spec.arch, keep=None if spec.keep=='last' else spec.keep, cbs=own+L(cbs), **kw, **(spec.options or {}))
     learn.spec = spec

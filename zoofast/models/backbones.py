@@ -8,6 +8,7 @@ __all__ = ['ZooNet', 'zoo_model']
 # %% ../../nbs/models/01_backbones.ipynb #c395a806
 from functools import partial
 import torch
+from fastcore.basics import patch
 from torch import nn
 from ..core import ZooError, refuse_unknown
 from .bodies import make_body
@@ -87,30 +88,6 @@ class ZooNet(nn.Module):
     @property
     def arch(self): return self.cfg['arch']
 
-    def _see(self, xs, first):
-        "What `first` makes of the inputs of the first body, and the features of the others"
-        if len(xs)!=self.n_inputs: raise ZooError(f'{self.arch} has {self.n_inputs} inputs, the batch {len(xs)}.', 'Give net and dls the same inputs=.')
-        for x,size in zip(xs, self.fixed): _check(self.arch, x, self.cfg['in_chans'], size)
-        n = self.n_inputs-len(self.more)
-        return first(*xs[:n]),[b(x) for b,x in zip(self.more, xs[n:])]
-
-    def features(self,
-        *xs:torch.Tensor, # normalised images (B,C,S,S), one tensor for each input
-    )->torch.Tensor: # (B,d)
-        "Pooled features, one vector an image"
-        f,more = self._see(xs, self.body)
-        return torch.cat([f, *more], 1) if more else f
-
-    def level_logits(self,
-        *xb, # as for `forward`
-    )->list: # [(B,n)] a level, coarse to fine
-        "What each branch of a net with branches says"
-        if not isinstance(self.head, Branches): raise ZooError(f'This {self.arch} has no branches.', 'Build it with branches=, or roll up what it says of classes.')
-        xs,meta = self._split(xb)
-        t,more = self._see(xs, partial(tokens, self.body))
-        more = more+[self.size(o) for o in meta]
-        return self.head(t, torch.cat(more, 1) if more else None)
-
     def _split(self, xb):
         xs,meta = xb[:self.n_inputs],[o for o in xb[self.n_inputs:] if o is not None]
         if len(meta)!=(self.size is not None): raise ZooError(*_meta_error[self.size is None])
@@ -123,6 +100,35 @@ class ZooNet(nn.Module):
         xs,meta = self._split(xb)
         f = self.features(*xs)
         return self.head(torch.cat([f, self.size(*meta)], 1) if meta else f)
+
+# %% ../../nbs/models/01_backbones.ipynb #b9f46bc0
+@patch
+def _see(self:ZooNet, xs, first):
+    "What `first` makes of the inputs of the first body, and the features of the others"
+    if len(xs)!=self.n_inputs: raise ZooError(f'{self.arch} has {self.n_inputs} inputs, the batch {len(xs)}.', 'Give net and dls the same inputs=.')
+    for x,size in zip(xs, self.fixed): _check(self.arch, x, self.cfg['in_chans'], size)
+    n = self.n_inputs-len(self.more)
+    return first(*xs[:n]),[b(x) for b,x in zip(self.more, xs[n:])]
+
+@patch
+def features(self:ZooNet,
+    *xs:torch.Tensor, # normalised images (B,C,S,S), one tensor for each input
+)->torch.Tensor: # (B,d)
+    "Pooled features, one vector an image"
+    f,more = self._see(xs, self.body)
+    return torch.cat([f, *more], 1) if more else f
+
+# %% ../../nbs/models/01_backbones.ipynb #c4ab523d
+@patch
+def level_logits(self:ZooNet,
+    *xb, # as for `forward`
+)->list: # [(B,n)] a level, coarse to fine
+    "What each branch of a net with branches says"
+    if not isinstance(self.head, Branches): raise ZooError(f'This {self.arch} has no branches.', 'Build it with branches=, or roll up what it says of classes.')
+    xs,meta = self._split(xb)
+    t,more = self._see(xs, partial(tokens, self.body))
+    more = more+[self.size(o) for o in meta]
+    return self.head(t, torch.cat(more, 1) if more else None)
 
 # %% ../../nbs/models/01_backbones.ipynb #5d96fe8d
 def _head(d, n_out, head, hidden, ratio, drop, meta):
@@ -142,7 +148,8 @@ def _more(arch, body, inputs, in_chans, img_size, pretrained, kw):
 def _branched(body, rest, n_out, branches, cfg):
     "Branches on the tokens of `body`"
     if cfg['head']!='linear': raise ZooError(f"A net with branches has no head '{cfg['head']}'.", "Leave it 'linear'.")
-    if any(len(o['of'])!=n_out for o in branches['levels'].values()): raise ZooError(f'The branches are not for {n_out} classes.', 'Make them with branch_config(tree, vocab).')
+    if any(len(o['of'])!=n_out for o in branches['levels'].values()):
+        raise ZooError(f'The branches are not for {n_out} classes.', 'Make them with branch_config(tree, vocab).')
     return make_branches(token_width(body), rest, n_out, drop=cfg['drop'], **branches)
 
 def zoo_model(

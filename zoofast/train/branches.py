@@ -9,10 +9,10 @@ __all__ = ['TREE_LOSSES', 'BranchLoss', 'branch_schedule', 'BranchWeights', 'pat
 # %% ../../nbs/train/02g_branches.ipynb #ad3ff536
 import math
 import numpy as np, torch
-import torch.nn.functional as F
 from fastai.callback.core import Callback
 from ..core import ZooError, refuse_unknown
 from ..data.taxonomy import Taxonomy
+from ..data.trees import as_tree
 from .losses import LOSSES, FlatLoss, make_loss
 from .callbacks import _in_force
 
@@ -62,7 +62,8 @@ def branch_schedule(
     res = {}
     for k,v in weights.items():
         v = tuple(map(float, v)) if isinstance(v, (list,tuple)) else ()
-        if len(v)!=n or min(v)<0 or not sum(v): raise ZooError(f'branch weights {weights[k]!r} are not {n} numbers, one a level, that add up to something.', 'Write [.2, .3, .5].')
+        if len(v)!=n or min(v)<0 or not sum(v):
+            raise ZooError(f'branch weights {weights[k]!r} are not {n} numbers, one a level, that add up to something.', 'Write [.2, .3, .5].')
         if not isinstance(k, int) or k<0: raise ZooError(f'Epoch {k!r} of the branch weights is none.', 'Count epochs from 0.')
         res[k] = v
     if 0 not in res: raise ZooError('The branch weights do not say how to begin.', 'Add epoch 0.')
@@ -124,14 +125,14 @@ def _flat_tree_loss(o, tree, vocab, smoothing, weight):
         refuse_unknown(k, _options[name], f"option of the loss '{name}'")
         if isinstance(v, bool) or not isinstance(v, (int,float)) or v<0: raise ZooError(f"{k}={v!r} of the loss '{name}' is not a number from 0 up.")
     if tree is None: raise ZooError(f"The loss '{name}' needs a tree.", "Give tree='ndsb', the path of a CSV, or a Taxonomy.")
-    o,t = _options[name]|o,tree.match(vocab)
+    o,t = _options[name]|o,as_tree(tree).match(vocab)
     if name=='hierarchical': return FlatLoss(path_costs, dict(of=torch.tensor(np.stack([t.index(l) for l in t.levels[:-1]])), **o), weight, smoothing)
     return FlatLoss(soft_costs, dict(share=torch.tensor(soft_labels(t, vocab, **o), dtype=torch.float32)), weight, smoothing)
 
 def tree_loss(
     loss='ce', # a name in LOSSES or TREE_LOSSES, or a dict of it and options
     vocab=(), # (c,) the classes
-    tree:Taxonomy=None, # of these classes; TREE_LOSSES need it
+    tree=None, # of these classes, see `as_tree`; TREE_LOSSES need it
     levels:dict=None, # of a `branch_config`, if the net has branches
     counts=None, smoothing:float=0., weight=None, # as for `make_loss`; `weight` goes to the loss of the classes
 )->FlatLoss:

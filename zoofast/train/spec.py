@@ -90,6 +90,8 @@ def _check_tuning(s):
     for k in ('least','most','stop'):
         if getattr(s, k) is not None and getattr(s, k)<1: raise ZooError(f'{k}={getattr(s, k)} is not positive.')
     if s.least and s.most and s.least>s.most: raise ZooError(f'least={s.least} is more than most={s.most}.', 'Swap them.')
+    if s.branches and not s.tree: raise ZooError(f'branches={s.branches!r} need a tree.', "Set tree='ndsb', or the path of a CSV.")
+    if s.branch_weights is not None and not s.branches: raise ZooError('branch_weights without branches.', "Set branches='ba'.")
     if s.unfreeze<0: raise ZooError(f'unfreeze={s.unfreeze} is negative.', 'Give epochs from stage to stage.')
     if s.layer_decay is not None and not 0<s.layer_decay<=1: raise ZooError(f'layer_decay={s.layer_decay} is not in (0,1].', 'Usual are .65 to .9.')
     if s.start and (s.pretrained or s.checkpoint): raise ZooError('start= and pretrained weights would both fill the body.', 'Choose one.')
@@ -132,6 +134,8 @@ class _Net(_Checked):
     ratio:int = 4                   # the second is so many times narrower
     drop:float|None = None          # dropout in the head; None: that of the arch, else 0 linear, .2 mlp, .3 with meta
     meta:bool = False               # feed the original height and width to the head
+    tree:str|None = None            # of the classes: 'ndsb', 'zoocam' ... or the path of a CSV
+    branches:str|dict|None = None   # a branch for each level of the tree: 'b', 'hb', 'ba', 'sba', or {kind: ba, width: 256, depth: 1}
     options:dict|None = None        # further options of the timm net, such as {drop_path_rate: .1}
 
 # %% ../../nbs/train/03_spec.ipynb #4d942cd3
@@ -160,6 +164,7 @@ class Spec(_Look):
     share:float = 0.                # of each batch, from images with soft targets: train(spec, store, soft=preds)
     loss:str|dict = 'ce'            # what is minimised: a name, or {name: focal, gamma: 2}: see make_loss
     smoothing:float = .1            # label smoothing
+    branch_weights:str|dict|list|tuple|None = None # of the losses of the levels: None equal, 'report' the four phases, {first epoch: [one a level]}
     phases:list|tuple = ()          # [[epochs, alpha, smoothing], ...] instead of one alpha and smoothing
     epochs:int = 10                 # passes over as many images as the training part has
     bs:int = 64                     # images a batch

@@ -23,9 +23,9 @@ def _has_bf16(
     return device=='cpu' and any(getattr(torch.cpu, f'_is_{o}_supported', bool)() for o in ('avx512_bf16', 'amx_tile'))
 
 def _bf16(fwd, dev):
-    "The forward pass `fwd` in bf16, its result in float32; no exception can leave autocast on"
-    f = torch.autocast(dev, dtype=torch.bfloat16)(fwd)
-    return lambda *args, **kw: f(*args, **kw).float()
+    "The forward pass `fwd` in bf16, its result (a tensor, or a list of them) in float32; no exception can leave autocast on"
+    f,full = torch.autocast(dev, dtype=torch.bfloat16)(fwd),lambda z: z.float() if isinstance(z, torch.Tensor) else [o.float() for o in z]
+    return lambda *args, **kw: full(f(*args, **kw))
 
 # %% ../../nbs/train/02a_speed.ipynb #621d15c5
 def _twin(model):
@@ -44,11 +44,12 @@ def _lap(model, xb, bf16):
     torch.manual_seed(0)
     wait()
     t = now()
-    out = (_bf16(model.forward, x.device.type) if bf16 else model)(*xb).flatten(1)
-    F.cross_entropy(out, torch.arange(len(out), device=x.device)%out.shape[1]).backward()
+    out = (_bf16(model.forward, x.device.type) if bf16 else model)(*xb)
+    out = [o.flatten(1) for o in ([out] if isinstance(out, torch.Tensor) else out)]
+    sum(F.cross_entropy(o, torch.arange(len(o), device=x.device)%o.shape[1]) for o in out).backward()
     wait()
     t = now()-t
-    return t,torch.stack([p.grad.float().norm() for p in model.parameters() if p.grad is not None]).norm().item() if out.isfinite().all() else math.nan
+    return t,torch.stack([p.grad.float().norm() for p in model.parameters() if p.grad is not None]).norm().item() if all(o.isfinite().all() for o in out) else math.nan
 
 # %% ../../nbs/train/02a_speed.ipynb #f8a95e8c
 _border = 1.1 # how much faster bf16 has to be
