@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 import numpy as np, pandas as pd
 from scipy.special import gammaincinv
-from ..core import ZooError, atomic_write, few, need, refuse_unknown
+from ..core import ZooError, atomic_write, few, inside, need, refuse_unknown
 from ..preds import Preds
 from .bins import parse_bin
 from .ifcb import Bin, _each
@@ -57,7 +57,8 @@ def _above(preds, vocab, thresholds):
     if isinstance(thresholds, dict):
         for o in thresholds: refuse_unknown(o, preds.vocab, 'class')
         t = np.array([thresholds.get(o, 0.) for o in preds.vocab], float)
-    else: t = np.full(len(vocab), thresholds or 0., float)
+    elif thresholds is None or np.isscalar(thresholds): t = np.full(len(vocab), thresholds or 0., float)
+    else: raise ZooError(f'{len(thresholds)} thresholds without names.', 'Give {class: threshold}.')
     if not ((t>=0)&(t<=1)).all(): raise ZooError(f'A threshold is {t[(t<0)|(t>1)][0]:g}.', 'They are probabilities, 0 to 1.')
     p = preds.probs
     k = p.argmax(1)
@@ -94,7 +95,7 @@ def write_class_h5(
     vocab,(model,),bins = ascii_names(preds.vocab, spell),ascii_names([model]),_by_bin(_all_predicted(preds))
     when,res = when or datetime.now(timezone.utc).strftime('%Y-%m-%dT%H:%M:%S'),[]
     for name,(rows,numbers) in bins.items():
-        res.append(Path(out)/parse_bin(name)[3].strftime(folder)/f'{name}_class.h5')
+        res.append(inside(out, parse_bin(name)[3].strftime(folder))/f'{name}_class.h5')
         with atomic_write(res[-1], 'wb') as f: f.write(_h5_bytes(preds[rows], name, numbers, vocab, model, thresholds, dtype, when))
     return res
 

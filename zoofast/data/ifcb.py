@@ -79,7 +79,7 @@ def _old_clocks(t, least):
 @patch
 def seconds(self:Bin)->tuple: # (run time, of which blind); nan when unknown
     "How long the pump ran, and how long the instrument could not look"
-    if self.style=='old': return _old_clocks(self.adc, .05 if self.instrument=='IFCB5' and self.time.isoformat()>='2015-06' else .073)
+    if self.style=='old': return tuple(map(float, _old_clocks(self.adc, .05 if self.instrument=='IFCB5' and self.time.isoformat()>='2015-06' else .073)))
     said,counted = [_number(self.hdr, o) for o in ('runtime', 'inhibittime')],_adc_clocks(self.adc)
     return tuple(float(s if not c>0 or abs(s/c-1)<=.02 else c) for s,c in zip(said, counted))
 
@@ -101,6 +101,9 @@ def _notes(b, roi_size):
     more,pairs = roi_size-used,int((b.rois.pair>0).sum())
     res = [] if b.hdr else ['no .hdr']
     if more>2: res.append(f'{more:,} bytes of the .roi belong to no line: the .adc may be cut short')
+    end = (b.rois.start+b.rois.w*b.rois.h).to_numpy()[:-1]
+    if b.style=='new' and (b.rois.start.to_numpy()[1:]<end).any(): res.append('images share pixels: is the .adc damaged?')
+    if (b.adc.trigger.diff()<0).any(): res.append('triggers are not in order: is the .adc damaged?')
     if pairs: res.append(f'in two halves: {pairs}')
     if np.isnan(b.ml()): res.append('volume unknown')
     if b.hdr.get('runsamplefast', '').lower()=='true': res.append('run fast: is the flow 0.25 mL a minute?')
@@ -130,7 +133,10 @@ def find_bins(
 )->list: # paths without ending, by name
     "All that look like bins"
     path = Path(path)
-    if not path.is_dir(): return [_stem(path)]
+    if not path.is_dir():
+        try: parse_bin(path.name)
+        except ZooError: raise ZooError(f'{path} is neither a folder nor a bin.', 'Check the path.') from None
+        return [_stem(path)]
     return sorted({_stem(o) for o in path.rglob('*') if o.suffix.lower() in ('.adc', '.roi') and o.is_file()}, key=lambda o: (o.name, str(o)))
 
 def _each(path):

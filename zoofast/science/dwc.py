@@ -27,6 +27,8 @@ def _images(labels, samples, validated, taxa, events):
     "One row an image: sample, label, status, key, p"
     s,p = _labels_of(labels)
     by = samples.set_index('id')['sample'] if isinstance(samples, pd.DataFrame) else pd.Series(samples)
+    for o in (s, by):
+        if o.index.has_duplicates: raise ZooError(f"Image '{o.index[o.index.duplicated()][0]}' occurs twice.", 'Each id needs one label and one sample.')
     for what,a in (('no sample', set(s.index)-set(by.index)), ('no label', set(validated or ())-set(s.index))):
         if a: raise ZooError(f'{len(a)} images have {what}: {few(sorted(a))}.', 'Each id needs a label and a sample.')
     t = pd.DataFrame(dict(sample=as_text(by[s.index]), label=s, status='PredictedByMachine', p=p))
@@ -70,28 +72,42 @@ def _facts(term, event, occurrence, value, accuracy='', method=''):
         measurementUnit=unit, measurementUnitID=f'{_nerc}P06/current/{p06}/', measurementAccuracy=accuracy, measurementMethod=method))
     return t[pd.notna(t.measurementValue)].assign(measurementValue=lambda o: o.measurementValue.map('{:.6g}'.format))
 
-def _corrected(occ, taxa, abundance):
-    "{term: (values, intervals as text)} of the rows of `occ`, classes of one taxon added up"
+# %% ../../nbs/science/10_dwc.ipynb #b5684c26
+def _by_taxon(abundance, taxa, events):
+    "The abundances with the `key` of their taxon; those of things are gone"
     for o in ('sample', 'label', 'per_m3'): refuse_unknown(o, abundance.columns, 'column of the abundances')
-    a,res = abundance.assign(key=abundance.label.map(dict(zip(taxa['class'], taxa.key)))),{}
-    rows = pd.MultiIndex.from_frame(occ[['sample', 'key']])
+    for o,known in (('label', taxa['class']), ('sample', events.index)):
+        lost = sorted(set(abundance[o])-set(known)-{''})
+        if lost: raise ZooError(f'Abundances of {o}s that are in no table: {few(lost)}.', 'Add a row to the table of taxa or of events.')
+    a = abundance.assign(key=abundance.label.map(dict(zip(taxa['class'], taxa.key))).fillna(''))
+    return a[a.key!='']
+
+def _corrected(occ, a):
+    "{term: (values, intervals as text)} of the rows of `occ`, classes of one taxon added up; nan where it was not seen"
+    rows,g,res = pd.MultiIndex.from_frame(occ[['sample', 'key']]),a.groupby(['sample', 'key']),{}
     for k in ('per_m3', 'mm3_per_m3'):
         if k not in a: continue
-        g = a.groupby(['sample', 'key'])
-        text = pd.Series('', index=rows)
+        v,text = g[k].sum(min_count=1).reindex(rows).to_numpy(),np.full(len(occ), '', object)
         if f'{k}_lo' in a:
             one = g.agg(n=(k, 'size'), lo=(f'{k}_lo', 'first'), hi=(f'{k}_hi', 'first')).reindex(rows)
-            text = np.where(one.n==1, [f'95% interval {a:.4g} to {b:.4g}' for a,b in zip(one.lo, one.hi)], '')
-        res[k] = g[k].sum().reindex(rows).to_numpy(),np.asarray(text)
+            text = np.where(one.n==1, [f'95% interval {x:.4g} to {y:.4g}' for x,y in zip(one.lo, one.hi)], '')
+        res[k] = np.where(occ.individualCount>0, v, np.nan),text
     return res
 
-def _emof(occ, taxa, events, ids, abundance):
+def _unseen(occ, a):
+    "Taxa whose abundance is above 0 although no image was called so"
+    seen = pd.MultiIndex.from_frame(occ[occ.individualCount>0][['sample', 'key']])
+    t = a[(a.per_m3>0)&~pd.MultiIndex.from_frame(a[['sample', 'key']]).isin(seen)]
+    return t[['sample', 'label']].assign(n=0, why='estimated, not seen')
+
+# %% ../../nbs/science/10_dwc.ipynb #b35a0a63
+def _emof(occ, events, ids, abundance=None, method=''):
     "All numbers"
     ev,oc = occ.eventID,occ.occurrenceID
     parts = [_facts(k, [ids[o] for o in events.index], '', events[k].to_numpy()) for k in ('volume', 'fraction') if k in events]
     parts.append(_facts('count', ev, oc, occ.individualCount))
     if abundance is not None:
-        parts += [_facts(k, ev, oc, v, a, 'counts corrected for the errors of the classifier') for k,(v,a) in _corrected(occ, taxa, abundance).items()]
+        parts += [_facts(k, ev, oc, v, a, method) for k,(v,a) in _corrected(occ, abundance).items()]
     elif 'volume' in events:
         water = (events.volume*events.get('fraction', 1.)).to_dict()
         parts.append(_facts('per_m3', ev, oc, occ.individualCount/occ['sample'].map(water), method='images counted, divided by the volume imaged'))
@@ -119,7 +135,8 @@ def dwc_tables(
     model:str, # which model this is: name, version, DOI
     validated:dict=None, # {id: label} that a human confirmed or corrected
     by:str='', # who did that
-    abundance:pd.DataFrame=None, # corrected abundances: sample, label, per_m3, perhaps per_m3_lo, per_m3_hi, mm3_per_m3
+    abundance:pd.DataFrame=None, # abundances to report instead of count by volume: sample, label, per_m3, perhaps per_m3_lo and _hi (95%), mm3_per_m3
+    method:str='counts corrected for the errors of the classifier', # how `abundance` was made
     absent:bool=False, # a record for each taxon that was looked for and not found, too
     prefix:str='', # in front of all identifiers, to make them unique in the world: 'SMHI_IFCB134_'
 )->Dwc:
@@ -131,12 +148,14 @@ def dwc_tables(
     ids = {o:f'{prefix}{o}' for o in events.index}
     im = _images(labels, samples, validated, taxa, events)
     occ = _occurrences(im, taxa, ids, model, by, absent)
+    a = None if abundance is None else _by_taxon(abundance, taxa, events)
     lost = im[im.key==''].groupby(['sample', 'label'], sort=True).size().rename('n').reset_index()
+    lost['why'] = np.where(lost.label=='', 'no label', 'no taxon')
+    if a is not None: lost = pd.concat([lost, _unseen(occ, a)], ignore_index=True)
     head = dict(eventType='Sample', geodeticDatum='EPSG:4326')
     ev = events.drop(columns=['volume', 'fraction'], errors='ignore').assign(**{k:v for k,v in head.items() if k not in events})
     ev.insert(0, 'eventID', list(ids.values()))
-    return Dwc(ev.reset_index(drop=True), occ.drop(columns=['sample', 'key']), _emof(occ, taxa, events, ids, abundance),
-               lost.assign(why=np.where(lost.label=='', 'no label', 'no taxon')))
+    return Dwc(ev.reset_index(drop=True), occ.drop(columns=['sample', 'key']), _emof(occ, events, ids, a, method), lost)
 
 # %% ../../nbs/science/10_dwc.ipynb #919cc326
 _required = dict(event=['eventID', 'eventDate', 'decimalLatitude', 'decimalLongitude'],

@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 import pandas as pd
 from ..core import ZooError, few, refuse_unknown
-from ..data.items import as_text
+from ..data.items import _read_table, as_text
 from ..data.taxonomy import Taxonomy
 from ..data.trees import suggest_places
 
@@ -38,12 +38,13 @@ def read_taxa(
     "The table that says what each class is"
     if isinstance(taxa, Taxonomy):
         taxa = taxa.table.drop(columns=taxa.levels[:-1]).rename(columns=dict(aphia_id='AphiaID', taxon='scientificName', part='lifeStage'))
-    t = taxa if isinstance(taxa, pd.DataFrame) else pd.read_csv(taxa, dtype=str, keep_default_na=False, encoding='utf-8-sig')
+    t = taxa if isinstance(taxa, pd.DataFrame) else _read_table(taxa, 'utf-8-sig')
     for o in ('class', 'scientificName', 'AphiaID'):
         if o not in t: raise ZooError(f"The table of taxa has no column '{o}'.", 'taxa_template() makes one to fill in.')
     for o in t: refuse_unknown(o, ['class', 'scientificName', 'AphiaID', *_MORE, 'note'], 'column of taxa')
     t = t.apply(as_text).apply(lambda c: c.str.strip()).drop(columns='note', errors='ignore').reset_index(drop=True)
     t['AphiaID'] = t.AphiaID.str.removeprefix(_LSID).str.removesuffix('.0')
+    if not len(t): raise ZooError('The table of taxa is empty.', 'taxa_template() makes one to fill in.')
     def bad(mask, what, fix):
         if mask.any(): raise ZooError(f"Class '{t['class'][mask].iloc[0]}' {what}.", fix)
     has = t.AphiaID!=''
@@ -73,11 +74,12 @@ def read_events(
     events, # table or CSV file
 )->pd.DataFrame: # checked; numbers are numbers; index `sample`
     "The table that says when and where each sample was taken"
-    t = events if isinstance(events, pd.DataFrame) else pd.read_csv(events, dtype=str, keep_default_na=False, encoding='utf-8-sig')
+    t = events if isinstance(events, pd.DataFrame) else _read_table(events, 'utf-8-sig')
     for o in ('sample', 'eventDate', 'decimalLatitude', 'decimalLongitude'):
         if o not in t: raise ZooError(f"The table of events has no column '{o}'.", f'It has {few(t.columns, 9)}.')
     for o in t: refuse_unknown(o, ['sample', *_EVENT, 'volume', 'fraction'], 'column of events')
     t = t.apply(as_text).apply(lambda c: c.str.strip()).set_index('sample')
+    if '' in t.index: raise ZooError('An event has no sample.', 'Name the sample in each row of the table of events.')
     if t.index.has_duplicates: raise ZooError(f"Sample '{t.index[t.index.duplicated()][0]}' is in the table of events twice.", 'Drop a row.')
     for s,d in t.eventDate.items():
         if not _is_date(d): raise ZooError(f"Sample '{s}': {d!r} is no date of ISO 8601.", "Write 2024-06-01T12:00:00Z, or '2024-06-01/2024-06-02'.")
