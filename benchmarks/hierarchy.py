@@ -1,0 +1,88 @@
+"""Does a tree help? Flat nets and nets with branches at equal compute, level by level: Tables 4 to 7 of Inria Chile's report, with the control it lacked.
+
+    python benchmarks/hierarchy.py ndsb.zoo --out outputs/hierarchy --save outputs/benchmarks/hierarchy
+
+Trains the arms of hierarchy.yaml where they are not trained yet (`--part 1/2` and `--part 2/2` side by side; then once more without), predicts the test part at every level of the tree, and saves the
+tables, the paired differences and the pictures. Nothing is chosen on the test part: every net keeps its last epoch, one view. `flat` names the groups above the class it has chosen; `flat, rolled up`
+is the same nets, each level by the sums of probabilities. Last, how deep `zoofast.descent` can name the images for a promised precision, thresholds fitted on the validation part.
+"""
+import argparse, sys
+from pathlib import Path
+import pandas as pd
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from zoofast.core import versions, write_json
+from zoofast.data.store import Store
+from zoofast.data.trees import as_tree
+from zoofast.descent import fit_descent, risk_area, risk_curve
+from zoofast.levels import predict_levels
+from zoofast.members import load_model
+from zoofast.outputs import write_csv
+from zoofast.science.flow import flow
+from zoofast.science.levels import as_levels, level_tables
+from zoofast.science.risk import plot_risk
+from zoofast.study import study
+
+def levels_of(st, store, tree, split):
+    "{arm: [{level: Preds} of each seed]}"
+    res = {}
+    for run in st.plan.runs:
+        if (st.row(run) or {}).get('state')!='done': continue
+        m = load_model(st.path(run)/'model', device='cpu')
+        d = predict_levels(store, m, tree=tree, tta='none', rows=store.rows(split, labelled=True), progress=False)
+        res.setdefault(run.arm, []).append(d)
+    return res
+
+def named(models, tree):
+    "The arms as they are reported: a flat net answers in two ways"
+    res = {}
+    for k,o in models.items():
+        if k=='flat': res |= {'flat':[as_levels(d['class'], tree, 'argmax') for d in o], 'flat, rolled up':o}
+        else: res[k] = o
+    return res
+
+def costs(st):
+    "Seconds, epochs and parameters of each arm"
+    t = st.table[st.table.state=='done']
+    size = lambda a: sum(p.numel() for p in load_model(st.path(next(o for o in st.plan.runs if o.arm==a))/'model', device='cpu').model.parameters())
+    return pd.DataFrame([dict(arm=a, runs=len(g), epochs=int(g.trained.iloc[0]), parameters=size(a), seconds=g.seconds.median()) for a,g in t.groupby('arm', sort=False)])
+
+def depths(models, valid, tree, precision):
+    "How deep images are named for a promised precision: the tree against class or nothing, thresholds from the validation part"
+    rules = {'tree':precision, 'class or nothing':{tree.levels[-1]:precision}}
+    return pd.concat([fit_descent(v, tree, w).score(d).assign(model=k, seed=s, rule=r, area=risk_area(risk_curve(d, tree, None if r=='tree' else tree.levels[-1:])))
+                      for k in models for s,(d,v) in enumerate(zip(models[k], valid[k])) for r,w in rules.items()])
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('store')
+    p.add_argument('--plan', default=Path(__file__).with_suffix('.yaml'))
+    p.add_argument('--out', default='outputs/hierarchy', help='folder of the study')
+    p.add_argument('--save', help='folder for tables and pictures')
+    p.add_argument('--part', default='1/1')
+    p.add_argument('--tree', default='ndsb')
+    p.add_argument('--precision', type=float, default=.9)
+    a = p.parse_args()
+    store,tree = Store(a.store),as_tree(a.tree)
+    tree = tree.match(store.vocab)
+    st = study(a.plan, store, a.out, part=a.part, models=True)
+    if a.part!='1/1' or st.stopped or not a.save: return
+    out = Path(a.save)
+    models = named(levels_of(st, store, tree, st.plan.split), tree)
+    t = level_tables(models, tree)
+    t.save(out)
+    pairs = [('macro_f1',o,False) for o in tree.levels]+[('accuracy',o,False) for o in tree.levels]+[('coherence','path',False), ('consistency','path',False), ('distance','path',False)]
+    diffs = pd.concat([t.differences(s, None if l=='path' else l).assign(score=s, level=l) for s,l,_ in pairs])
+    write_csv(diffs, out/'differences.csv'), write_csv(costs(st), out/'costs.csv')
+    t.plot().save(out/'macro_f1.png'), t.plot('accuracy').save(out/'accuracy.png')
+    asked = [k for k in models if k!='flat']
+    deep = depths({k:models[k] for k in asked}, named(levels_of(st, store, tree, 'valid'), tree), tree, a.precision)
+    write_csv(deep, out/'depth.csv')
+    first = models['flat, rolled up'][0]
+    rule = fit_descent(levels_of(st, store, tree, 'valid')['flat'][0], tree, a.precision)
+    plot_risk(first, tree, {f'promised {a.precision:.0%}':rule}).save(out/'risk.png')
+    for k in ('flat, rolled up','BA'): flow(models[k][0], tree).save(out/f"flow_{'flat' if k!='BA' else k}.png")
+    write_json(dict(versions=versions(), images=t.images, precision=a.precision), out/'about.json')
+    print(deep[deep['rank']=='any'].groupby(['model','rule'], sort=False)[['share','right','bits','area']].mean().round(3).to_string())
+    print(t), print(diffs.round(4).to_string(index=False)), print(costs(st).to_string(index=False))
+
+if __name__=='__main__': main()
