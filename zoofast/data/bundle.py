@@ -6,11 +6,12 @@
 __all__ = ['index_files', 'unzip', 'open_bundle', 'bundle_table']
 
 # %% ../../nbs/data/09a_bundle.ipynb #5af30a15
-import hashlib, os, shutil, zipfile, zlib
+import hashlib, os, posixpath, re, shutil, zipfile, zlib
 from pathlib import Path
 import pandas as pd
 from ..core import ZooError, atomic_folder, inside, progress, read_json, write_json
-from .tsv import read_tsv
+from .items import items_from_folder
+from .tsv import _types, _with_types, read_tsv
 
 # %% ../../nbs/data/09a_bundle.ipynb #e0d59faf
 def index_files(
@@ -55,6 +56,7 @@ def unzip(
             members = _members(z, path)
             key = _key(members)
             if (to/_mark).is_file() and read_json(to/_mark)==dict(key=key): return to
+            if to.exists(): raise ZooError(f'{to} exists already, and not from {Path(path).name} as it is.', 'Say to=... for another folder, or delete it.')
             with atomic_folder(to) as d:
                 _pour(z, path, members, d)
                 for o in sorted(d.rglob('*Images.zip')): unzip(o), o.unlink()
@@ -85,18 +87,33 @@ def _joined(tables):
     res = pd.concat([t.reindex(columns=names, fill_value='') for t in tables]).reset_index(drop=True).astype('str')
     types = {}
     for t in tables:
-        for c,o in t.attrs.get('types', {}).items(): types[c] = o if types.get(c, o)==o else '[t]'
-    if types: res.attrs['types'] = types
+        for c,o in _types(t).items(): types[c] = o if types.get(c, o)==o else '[t]'
+    return _with_types(res, types)
+
+# %% ../../nbs/data/09a_bundle.ipynb #c243a366
+def _class_folders(root, path):
+    "Folders `taxon__number` of images named after their objects, as rows of a table"
+    found = [o for o in os.listdir(root) if os.path.isdir(root/o) and o[0]!='.']
+    parts = [re.fullmatch(r'(.+)__(\d+)', o) for o in found]
+    if not found or not all(parts): raise ZooError(f'{path} has no table.', "EcoTaxa's are called ecotaxa_... and end in .tsv or .txt.")
+    files = items_from_folder(root).id
+    top = [o.split('/')[0].rpartition('__') for o in files]
+    obj = [posixpath.splitext(posixpath.basename(o))[0] for o in files]
+    note = dict(category=[o[0] for o in top], category_id=[o[2] for o in top], status='validated')
+    cols = dict(tsv='', line='', object_id=obj, img_file_name=files, **{f'object_annotation_{k}':v for k,v in note.items()})
+    res = pd.DataFrame(cols).astype('str')
+    res.attrs['root'] = str(root)
     return res
 
+# %% ../../nbs/data/09a_bundle.ipynb #848f40cf
 def bundle_table(
     path, # a folder, a .zip, or one table
     to=None, # where zips are unpacked; None: beside them
 )->pd.DataFrame: # all text: `tsv` and `line`, then all columns of all tables; `attrs['root']` is the folder that `tsv` starts from
-    "All rows of a bundle, in the order of its files, whether their images are there or not"
+    "All rows of a bundle, in the order of its files, whether their images are there or not; class folders `taxon__number` are one too"
     root = open_bundle(path, to)
     files,tables = index_files(root),[]
-    if not files: raise ZooError(f'{path} has no table.', "EcoTaxa's are called ecotaxa_... and end in .tsv or .txt.")
+    if not files: return _class_folders(root, path)
     top = root if root.is_dir() else root.parent
     for f in progress(files, desc='tables'):
         t = read_tsv(f)

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 from ..core import ZooError, few
 from .bundle import index_files, open_bundle
-from .tsv import PREDEFINED, PREFIXES, is_number, read_tsv
+from .tsv import PREDEFINED, PREFIXES, _types, is_number, read_tsv
 
 # %% ../../nbs/data/09b_ecocheck.ipynb #99efd73d
 STATUSES = ('predicted','validated','dubious','discarded')
@@ -49,8 +49,9 @@ def _rule(c, types):
 
 def _bad_cells(t):
     "(line, what) of each value that is not what its column holds; once for each value"
+    types = _types(t)
     for c in t.columns:
-        if (rule := _rule(c, t.attrs.get('types', {}))) is None: continue
+        if (rule := _rule(c, types)) is None: continue
         cells = t[c].str.strip()
         for v in cells[cells!=''].unique():
             if v.lower() in ('na','nan') and PREDEFINED.get(c, rule is _number and '[f]')=='[f]' or rule[0](v): continue
@@ -62,7 +63,7 @@ FREE = {('object','[f]'):500, ('object','[t]'):20, ('sample','[t]'):60, ('acq','
 
 def _bad_columns(t):
     "What EcoTaxa has no place for, or misses"
-    types = t.attrs.get('types', {})
+    types = _types(t)
     if not types:
         yield 'line 2 does not hold types ([f] or [t]): EcoTaxa would take the first row for them'
         return
@@ -79,9 +80,10 @@ def _too_many(tables):
     "(file, what) of each free column beyond those EcoTaxa has room for; the tables of a project share them"
     seen = {}
     for name,t in tables.items():
+        types = _types(t)
         for c in t.columns:
             p = c.partition('_')[0]
-            kind = (p, t.attrs.get('types', {}).get(c, '[t]') if p=='object' else '[t]')
+            kind = (p, types.get(c, '[t]') if p=='object' else '[t]')
             if c in PREDEFINED or kind not in FREE: continue
             if c in seen.setdefault(kind, set()): continue
             seen[kind].add(c)
@@ -139,7 +141,7 @@ def _faults(tables, fault=None, project={}, taxa=None):
     "(file, line, what) of everything that EcoTaxa refuses in these tables"
     for name,t in tables.items():
         yield from ((name, '', o) for o in _bad_columns(t))
-        if not t.attrs.get('types'): continue
+        if not _types(t): continue
         yield from ((name, *o) for part in (_bad_cells(t), _bad_rows(t), _bad_images(name, t, fault) if fault else ()) for o in part)
         if taxa is not None and 'object_annotation_category_id' in t:
             ids,known = _col(t, 'object_annotation_category_id'),set(map(str, taxa))

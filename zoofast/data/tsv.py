@@ -6,7 +6,7 @@
 __all__ = ['PREDEFINED', 'PREFIXES', 'read_tsv', 'is_number', 'column_types', 'write_tsv']
 
 # %% ../../nbs/data/09_tsv.ipynb #e0381a30
-import csv, io, re
+import csv, io, json, re
 from itertools import chain, islice
 from pathlib import Path
 import pandas as pd
@@ -46,6 +46,13 @@ def _names(row, path):
 def _are_types(row): return any(o.strip() for o in row) and all(re.fullmatch(r'(\[\w?\])?', o.strip()) for o in row)
 
 # %% ../../nbs/data/09_tsv.ipynb #ffb2c779
+def _types(t): return json.loads(t.attrs.get('types', '{}'))
+
+def _with_types(t, types):
+    if types: t.attrs['types'] = json.dumps(types)
+    return t
+
+# %% ../../nbs/data/09_tsv.ipynb #9c3cbf79
 def _fit(line, row, n, path):
     "A row with as many cells as there are names: short rows are filled up, what lies beyond the names must be empty"
     if extra := [o for o in row[n:] if o.strip()]:
@@ -56,7 +63,7 @@ _chunk = 20_000 # rows that are Python objects at a time
 
 def read_tsv(
     path, # a table of EcoTaxa: .tsv or .txt
-)->pd.DataFrame: # all text, '' where a cell is empty; the index `line` is the line in the file; `attrs['types']` is {column: '[f]' or '[t]'}, if the file says
+)->pd.DataFrame: # all text, '' where a cell is empty; the index `line` is the line in the file; its types, if it has them, are in `attrs`
     "Read a table as it is: no value changes, no column is lost"
     rows = _cells(_text(path), path)
     head = next(rows, None)
@@ -68,8 +75,7 @@ def read_tsv(
         parts.append(pd.DataFrame([_fit(*o, len(names), path) for o in part], [o[0] for o in part], names).astype('str'))
     res = pd.concat(parts) if parts else pd.DataFrame(columns=names, dtype='str')
     res.index = res.index.astype(int).rename('line')
-    if types: res.attrs['types'] = types
-    return res
+    return _with_types(res, types)
 
 # %% ../../nbs/data/09_tsv.ipynb #26b709d5
 _numbers = 'object_lat object_lon object_depth_min object_depth_max object_annotation_category_id img_rank'.split()
@@ -92,10 +98,10 @@ _plain_number = re.compile(r'[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?', re.ASCI
 
 # %% ../../nbs/data/09_tsv.ipynb #28d29ca0
 def column_types(
-    table:pd.DataFrame, # text, columns as in EcoTaxa; `attrs['types']` is believed
+    table:pd.DataFrame, # text, columns as in EcoTaxa; the types it came with are believed
 )->dict: # {column: '[f]' or '[t]'}
     "The type of each column: EcoTaxa's own, the one the table came with, or what the cells say"
-    known,res = table.attrs.get('types', {}),{}
+    known,res = _types(table),{}
     def numeric(c):
         cells = [o.strip() for o in as_text(table[c]).unique()]
         return all(o=='' or is_number(o) and (_plain_number.fullmatch(o) or o.lower() in ('na','nan')) for o in cells)
