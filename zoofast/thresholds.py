@@ -31,7 +31,7 @@ def _called(preds, labels=False):
 class Thresholds:
     "From which probability on the name of a class is accepted"
     vocab:list # c class names
-    table:pd.DataFrame # a row a class: label, wanted, called (images of the fit), threshold (nan: closed), images (above it), right (their share), bound, note
+    table:pd.DataFrame # a row a class: label, wanted, called (images of the fit), threshold (nan: closed), images (above it; closed: all), right (their share), bound, note
     confidence:float=.95 # of each promise, or of all
     together:bool=False # do they hold all at once?
 
@@ -69,7 +69,8 @@ def fit_thresholds(
 def __repr__(self:Thresholds):
     t = self.table
     shut = t.label[t.threshold.isna()].tolist()
-    return f'Thresholds({len(t)-len(shut)} of {len(t)} classes open{f"; closed: {few(shut)}" if shut else ""}; sure to {self.confidence:.0%}{" together" if self.together else " each"})'
+    closed,what = f'; closed: {few(shut)}' if shut else '','together' if self.together else 'each'
+    return f'Thresholds({len(t)-len(shut)} of {len(t)} classes open{closed}; sure to {self.confidence:.0%} {what})'
 
 @patch
 def _repr_html_(self:Thresholds): return f'<p>{self!r}</p>'+self.table.round(4).to_html(index=False, na_rep='', max_rows=12)

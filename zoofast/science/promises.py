@@ -32,7 +32,8 @@ def plot_sets(
     most,w = max(o.max() for o in size.values()),.8/len(sets)
     for i,(k,t) in enumerate(by.items()):
         a.plot(t.images*1.04**i, t.covered, 'o', color=COLORS[i], ms=3.5, alpha=.7, mew=0, label=f'{k}: {sets[k].score(preds).covered[0]:.1%} of all')
-        b.bar(np.arange(most+1)+w*(i-(len(sets)-1)/2), np.bincount(size[k], minlength=most+1)/len(size[k])*100, w, color=COLORS[i], label=f'{k}: {size[k].mean():.1f} on average')
+        share = np.bincount(size[k], minlength=most+1)/len(size[k])*100
+        b.bar(np.arange(most+1)+w*(i-(len(sets)-1)/2), share, w, color=COLORS[i], label=f'{k}: {size[k].mean():.1f} on average')
     a.set(xscale='log', ylim=(-.03,1.03), xlabel='images of the class', ylabel='share with the class in their set')
     _plain_log(a.xaxis)
     b.set(xlabel='classes in the set', ylabel='% of images', xlim=(-.6, min(most, 15)+.6))
