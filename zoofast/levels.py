@@ -15,7 +15,7 @@ from .data.trees import as_tree
 from .members import Member
 from .committee import as_weights, combine
 from .tta import predict_members
-from .ensemble import _decide, _weights_of, as_ensemble, predict
+from .ensemble import _decide, _weights_of, as_ensemble
 
 # %% ../nbs/23a_levels.ipynb #a70c3de3
 def tree_of(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fastcore.basics import patch
 from scipy.special import stdtr, stdtrit
 from pathlib import Path
+from textwrap import wrap
 from ..core import ZooError, atomic_write, progress
 from ..plan import Plan
 from ..outputs import write_csv
@@ -136,7 +137,7 @@ def plot(self:Comparison)->Picture:
     a.scatter(self.draws[:,0], self.runs.arm.map(at), s=12, c=self.runs.seed.rank(method='dense'), cmap='viridis', zorder=3)
     full = t[['arm']].merge(d, how='left', on='arm').assign(verdict=lambda o: o.verdict.fillna('baseline'))
     name = self.score.replace('_', ' ')
-    _forest(b, t.arm, full, f'{name} minus that of {self.plan.baseline}')
+    _forest(b, t.arm, full, '\n'.join(wrap(f'{name} minus that of {self.plan.baseline}', 42)))
     a.set(xlabel=f'{name}: runs, mean, {self.level:.0%} interval')
     return fig
 

@@ -84,6 +84,11 @@ _zooscan |= {f'{net}-{k}':dict(arch=arch)|kw for net,arch in (('swin',_swin),('x
 for _data,_list in (('zooscan',_zooscan),('whoi',{k:_zooscan[k] for k in ('swin','deit','xception')})):
     for _i,(_k,_v) in enumerate(_list.items(), 1): _recipes[f'inria-{_data}-{_i}-{_k}'] = _inria.with_(**_v)
 
+# %% ../../nbs/train/04_recipes.ipynb #b9437660
+_branched = _inria.with_(pretrained=False, start='models/inria-zooscan-1-swin', epochs=50, frozen=50, tree='zooscan')
+_recipes['inria-hierarchy-flat'] = _branched
+for _k in ('b','hb','ba','sba'): _recipes[f'inria-hierarchy-{_k}'] = _branched.with_(branches=_k, branch_weights='report')
+
 # %% ../../nbs/train/04_recipes.ipynb #e9939446
 _recipes['ip102-resnet50'] = Spec(arch='resnet50.tv_in1k', pretrained=True, channels=3, size=224, stats='pretrained', aug=dict(rot=30.),
     photo=dict(brightness=.2), smoothing=0., epochs=10, bs=128, frozen=10, lr=1e-3, wd=0., schedule='plateau:0.1,10', tta='none')
