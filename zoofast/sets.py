@@ -65,6 +65,7 @@ def fit_sets(
     coverage:float=.9, # share of the images whose true class is to be in the set
     kind:str='lac', # one of KINDS
     groups=None, # None: a promise over all images; 'class': one for each class; {class: group}
+    least:int=0, # groups with fewer images share one promise, '(few images)'
     sure:float=None, # .95: this very calibration keeps the promise, but for a chance of 5% in each group; None: on average over calibrations
 )->Sets:
     "The limits that keep the promise for images drawn like these"
@@ -75,6 +76,8 @@ def fit_sets(
         raise ZooError(f'None of the {len(valid)} rows has both a label and a score.', 'Give labelled images: preds.with_targs({id: label}).')
     g,y = _of_groups(groups, valid.vocab),valid.targs[ok]
     s,rows = _misfit(valid, kind)[ok][np.arange(len(y)),y],[]
+    n = pd.Series(np.array(g, dtype=object)[y]).value_counts()
+    g = [o if n.get(o, 0)>=least else '(few images)' for o in g]
     for o in dict.fromkeys(g):
         x = np.sort(s[np.array([k==o for k in g])[y]])
         n,k = len(x),_rank(len(x), coverage, sure)

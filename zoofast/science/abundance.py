@@ -25,8 +25,11 @@ def count_interval(
     return np.where(n>0, gammaincinv(np.maximum(n, 1e-9), a), 0.),gammaincinv(n+1, 1-a)
 
 # %% ../../nbs/science/08a_abundance.ipynb #a16b9020
+def _by_row(x): return x.to_numpy() if isinstance(x, pd.Series) and pd.api.types.is_integer_dtype(x.index) else x   # a column of a table
+
 def _of_rows(x, preds, what):
     "A value for each row, from {id: value}, a Series by id, or one a row"
+    x = _by_row(x)
     if hasattr(x, 'items'):
         x = dict(x.items())
         lost = [o for o in preds.ids.tolist() if o not in x]
@@ -45,6 +48,7 @@ def _samples(samples, preds):
 
 def _factors(x, preds, names, code, what):
     "A positive number for each row: one for all, {sample: number}, or one a row"
+    x = _by_row(x)
     if np.ndim(x)==0 and not hasattr(x, 'items'): x = np.full(len(preds), x, float)
     elif hasattr(x, 'items'):
         x = {str(k):v for k,v in x.items()}
@@ -93,11 +97,11 @@ def _widened(v, draws, unit, level):
 def _draws(q, z, w, code, fold, size, n, seed):
     "Amounts in all samples: once as they are, then `n` times redrawn: (n+1,samples,c) twice"
     m = code.max()+1
-    rows,ks = [np.flatnonzero(code==i) for i in range(m)],[None]*m
+    rows,ks,none = [np.flatnonzero(code==i) for i in range(m)],[None]*m,np.zeros(len(q.vocab))
     def once(q, w):
         res = []
         for i,r in enumerate(rows):
-            if not w[r].any(): res.append((np.zeros(len(q.vocab)),)*2); continue
+            if not w[r].any(): res.append([none, None if size is None else none]); continue
             *o,k = _amounts(q, z[r], w[r], fold[r], ks[i], None if size is None else size[r])
             res.append(o)
             if ks[i] is None: ks[i] = k
@@ -161,7 +165,7 @@ def _p_fit(q, z, s, n, rng):
 
 # %% ../../nbs/science/08a_abundance.ipynb #ca6e1088
 _advice = np.array(['no shift seen: the calibrated sum (pcc) will do', 'other shares: correct (shrunk, emq)',
-                    'the images look different: look at them first'], dtype=object)
+                    'the images look different: look at them first', 'hardly any validation image is like these: look at them first'], dtype=object)
 
 def check_shift(
     preds:Preds, # the images of all samples
@@ -170,18 +174,19 @@ def check_shift(
     level:float=.05, # false alarms to expect, over all samples
     n:int=None, # repetitions; None: as many as it takes to see anything in so many samples
     seed:int=0,
-)->pd.DataFrame: # sample, images, moved (share of the images that changed class against validation), p_shift, p_fit, advice
+)->pd.DataFrame: # sample, images, moved (share of them that changed class against validation), p_shift, p_fit, rests_on (validation images), advice
     "Whether each sample asks for a correction, and whether its images are of the kind that was validated"
-    (names,code),z,rows = _samples(samples, preds),_log_probs(q, preds),[]
+    (names,code),z,fold,rows = _samples(samples, preds),_log_probs(q, preds),fold_ids(preds.ids, 4),[]
     n = n or max(199, round(4*len(names)/level))
     for i,o in enumerate(names):
         x,rng = z[code==i],np.random.default_rng([seed, i])
-        s = q.prior if q.method=='cc' else _solve(q, x, np.ones(len(x)), np.arange(len(x))%4)[0]
+        s = q.prior if q.method=='cc' else _solve(q, x, np.ones(len(x)), fold[code==i])[0]
         called = np.bincount(x.argmax(1), minlength=len(q.vocab))
-        rows.append(dict(sample=o, images=len(x), moved=np.abs(s-q.prior).sum()/2,
-                         p_shift=_p_shift(called, q.counts.sum(1).astype(int), n, rng), p_fit=_p_fit(q, x, s, n, rng)))
+        w = (np.asarray(s)/q.prior)[q.y]
+        rows.append(dict(sample=o, images=len(x), moved=np.abs(s-q.prior).sum()/2, p_shift=_p_shift(called, q.counts.sum(1).astype(int), n, rng),
+                         p_fit=_p_fit(q, x, s, n, rng), rests_on=w.sum()**2/(w*w).sum()))
     t = pd.DataFrame(rows)
-    return t.assign(advice=_advice[np.where(holm(t.p_fit)<=level, 2, np.where(holm(t.p_shift)<=level, 1, 0))])
+    return t.assign(advice=_advice[np.select([holm(t.p_fit)<=level, t.rests_on<30, holm(t.p_shift)<=level], [2,3,1], 0)])
 
 # %% ../../nbs/science/08a_abundance.ipynb #cdd4730e
 @styled
