@@ -270,7 +270,8 @@ def load(cls:Descent,
 )->Descent:
     "Read a rule back"
     d = read_json(path)
-    if not isinstance(d, dict) or d.get('format')!=_FORMAT: raise ZooError(f'{path} is no rule for a descent that this version knows.', 'Write it with Descent.save.')
+    if not isinstance(d, dict) or d.get('format')!=_FORMAT:
+        raise ZooError(f'{path} is no rule for a descent that this version knows.', 'Write it with Descent.save.')
     try:
         tree,table = Taxonomy(pd.DataFrame(d['tree']), d['about']),pd.DataFrame(d['table'])
         for o in ('wanted','threshold','images','right','bound'): table[o] = table[o].astype(float)
