@@ -42,14 +42,15 @@ class Flow:
 
 def flow(
     x, # Preds over classes, or {level: Preds}; with targs, where shares are of true images
-    tree:Taxonomy, # holds all classes
+    tree, # see `as_levels`
     how:str='probs', # for a flat net: see `as_levels`
     per:str='true', # 'predicted': shares of the images that were called `from`, for images without labels
 )->Flow:
     "The effective hierarchy of a net (Inria Chile 2023, Figures 16 and 17)"
     refuse_unknown(per, ('true','predicted'), 'kind of share')
     levels = as_levels(x, tree, how)
-    tree = _own_tree(tree, levels[tree.levels[-1]].vocab)
+    *_,fine = levels.values()
+    tree = _own_tree(tree, fine.vocab)
     T,D = _nodes(levels, tree)
     ok = (D>=0).all(1) & ((T>=0).all(1) if per=='true' else True)
     if not ok.any(): raise ZooError(f'None of the {len(ok)} images has {"a label and " if per=="true" else ""}a score at every level.',

@@ -31,7 +31,7 @@ def _runs(models, tree, how):
         for o in (x if isinstance(x, (list, tuple)) else [x]):
             try:
                 levels = as_levels(o, tree, how)
-                last = levels[tree.levels[-1]]
+                *_,last = levels.values()
                 if not res: vocab,ids = last.vocab,last.ids
                 if len(last)!=len(ids): raise ZooError(f'It has {len(last)} images, the first has {len(ids)}.', 'Give all models the same images.')
                 last.align(vocab)
@@ -69,7 +69,7 @@ class LevelTables:
 
 def level_tables(
     models:dict, # {name: Preds of a flat net, {level: Preds}, or a list of these: one a seed}; with targs
-    tree:Taxonomy, # holds all classes
+    tree, # see `as_levels`
     samples=None, # sample (haul, bin, scan) of each image, where known: {id: sample}; then whole samples are drawn
     n:int=1000, # resamples of the images; 0: no intervals of single runs
     how:str='probs', # for flat nets: see `as_levels`
@@ -79,7 +79,7 @@ def level_tables(
 )->LevelTables:
     "Tables 4 to 7 of Inria Chile's report in one call: every level, all and the parts, models and seeds side by side"
     runs = _runs(models, tree, how)
-    fine = runs[0][1][tree.levels[-1]]
+    *_,fine = runs[0][1].values()
     tree = _own_tree(tree, fine.vocab)
     T,Ds,ok = _one_truth(runs, tree)
     known = replace(fine[ok], targs=np.zeros(ok.sum(), int))

@@ -12,8 +12,16 @@ from itertools import islice
 from scipy.sparse import csr_matrix
 from ..core import ZooError, few, progress, refuse_unknown
 from ..preds import Preds
+from ..data.lineages import find_names
 from ..data.taxonomy import Taxonomy
+from ..data.trees import as_tree
 from .intervals import Tally, score_draws
+
+# %% ../../nbs/science/06a_paths.ipynb #cd7cc4c8
+def _own_tree(tree, vocab):
+    "What a model knows of a tree, in the order of the tree and the model's spelling"
+    tree = as_tree(tree)
+    return Taxonomy(tree.match(vocab).table.iloc[np.argsort(find_names(tree.vocab, vocab), kind='stable')], tree.about)
 
 # %% ../../nbs/science/06a_paths.ipynb #cf743173
 def _best_class(tree, preds, level):
@@ -45,31 +53,26 @@ def _with_truth(levels, tree):
 
 def as_levels(
     x, # Preds over the classes of a flat net, or {level: Preds} of a hierarchical one
-    tree:Taxonomy, # holds all those classes
+    tree, # holds all those classes: a Taxonomy, the name of a shipped tree or the path of a CSV
     how:str='probs', # for a flat net. 'probs': probabilities are rolled up; 'argmax': the class chosen decides all levels above
 )->dict: # {level: Preds} coarse to fine, of the same images; targs at every level
     "Predictions at every level of a tree"
-    *coarse,last = tree.levels
+    *coarse,last = as_tree(tree).levels
     refuse_unknown(how, ('probs','argmax'), 'way to roll up')
+    if isinstance(x, Preds) or last in x: tree = _own_tree(tree, x.vocab if isinstance(x, Preds) else x[last].vocab)
     if isinstance(x, Preds): return {l:tree.roll_up(x, l) if how=='probs' else _best_class(tree, x, l) for l in coarse}|{last:x}
-    if odd := set(x)^set(tree.levels):
-        raise ZooError(f'The predictions have levels {few(x, 9)}; the tree has {few(tree.levels, 9)}.',
+    if set(x)^{*coarse, last}:
+        raise ZooError(f'The predictions have levels {few(x, 9)}; the tree has {few([*coarse, last], 9)}.',
                        'Take the tree they were made with; at() leaves out levels.')
     fine,res = x[last],{}
     for l in coarse:
-        here = set(tree._places(l, fine.vocab))
         if set(fine.ids.tolist())!=set(x[l].ids.tolist()):
             raise ZooError(f"Level '{l}' has other images than '{last}'.", 'Predict all levels of the same images.')
-        try: res[l] = x[l].align([o for o in tree.names(l) if o in here], fine.ids)
+        try: res[l] = x[l].align(tree.names(l), fine.ids)
         except ZooError as e: raise ZooError(f"Level '{l}': {e.what}", 'Take the tree the net was made with.') from None
     return _with_truth(res|{last:fine}, tree)
 
-# %% ../../nbs/science/06a_paths.ipynb #7195f91b
-def _own_tree(tree, vocab):
-    "The part of the tree a model knows"
-    tree._places(tree.levels[-1], vocab)
-    return Taxonomy(tree.table[tree.table['class'].isin(vocab)], tree.about)
-
+# %% ../../nbs/science/06a_paths.ipynb #9269da2f
 def _nodes(levels, tree):
     "Truth and decision of each image at each level, (n,L) numbers of `tree.names`; -1: unknown"
     T,D = [],[]
@@ -92,13 +95,14 @@ def _values(levels, tree, T, D, k):
 
 def path_table(
     x, # Preds over classes, or {level: Preds}; with targs
-    tree:Taxonomy, # holds all those classes
+    tree, # see `as_levels`
     k:int=5, # how many choices `distance_k` looks at
     how:str='probs', # see `as_levels`
 )->pd.DataFrame: # id, true, predicted, coherent, consistent, distance (levels), distance_k (levels), then one column a level: what was predicted there
     "How each image fared on its way down the tree; images without a label or a score are left out"
     levels = as_levels(x, tree, how)
-    tree = _own_tree(tree, levels[tree.levels[-1]].vocab)
+    *_,fine = levels.values()
+    tree = _own_tree(tree, fine.vocab)
     T,D = _nodes(levels, tree)
     ok = ((T>=0) & (D>=0)).all(1)
     levels,T,D = {l:p[ok] for l,p in levels.items()},T[ok],D[ok]
