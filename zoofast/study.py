@@ -6,7 +6,7 @@
 __all__ = ['Study', 'study']
 
 # %% ../nbs/25_study.ipynb #f8860406
-import gc, hashlib, sys, time, traceback, warnings
+import gc, hashlib, shutil, socket, sys, time, traceback, warnings
 import pandas as pd
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -102,7 +102,7 @@ def _measure(run, plan, store, tmp, device=None, models=False, cbs=None, show=No
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)
         learn = train(run.spec, store, device=device, cbs=cbs, log=tmp/'history.csv', show=show)
-    if learn.stopped: raise KeyboardInterrupt
+    if learn.stopped.startswith('interrupted'): raise KeyboardInterrupt
     seconds,m,h = time.perf_counter()-t,as_member(learn),learn.history.df
     p = predict(store, m, tta=plan.tta, rows=store.rows(plan.split, labelled=True), progress=False)
     p.save(tmp/'preds.parquet')
@@ -111,6 +111,36 @@ def _measure(run, plan, store, tmp, device=None, models=False, cbs=None, show=No
     best = len(h)-1 if best is None else best
     how = dict(prior=m.config['prior'], seconds=round(seconds, 1), device=str(m.device), threads=torch.get_num_threads())
     return dict(scores(p), valid=h[plan.score][best], trained=len(h), best_epoch=best, **how)
+
+# %% ../nbs/25_study.ipynb #01eca935
+def _lock(f):
+    "Is the lock of this open file ours now?"
+    try: import fcntl
+    except ImportError: return False                    # Windows
+    try: fcntl.flock(f, fcntl.LOCK_EX|fcntl.LOCK_NB)
+    except OSError: return False
+    return True
+
+@contextmanager
+def _held(folder):
+    "Say that this process is at work in `folder`, for as long as it lives"
+    with open(folder/'.owner', 'w') as f:
+        _lock(f), f.write(socket.gethostname()), f.flush()
+        yield
+    (folder/'.owner').unlink(missing_ok=True)
+
+def _abandoned(folder, days=7):
+    "Is nobody at work in `folder` any more?"
+    f = folder/'.owner'
+    try:
+        if not f.exists() or f.read_text()!=socket.gethostname(): return time.time()-max(o.stat().st_mtime for o in [folder, *folder.iterdir()])>days*86400
+        with open(f, 'r+') as o: return _lock(o)
+    except OSError: return False                        # it has just got its name
+
+def _sweep(st):
+    "Remove what was begun in vain"
+    for o in (st.out/'runs').glob('.*.tmp'):
+        if _abandoned(o): shutil.rmtree(o, ignore_errors=True)
 
 # %% ../nbs/25_study.ipynb #56809d90
 @contextmanager
@@ -126,7 +156,7 @@ def _watched(wandb, name, run, out):
 def _do(run, st, store, wandb=None, **kw):
     "One run, into its folder; its line"
     head = dict(arm=run.arm, seed=run.seed, split=st.plan.split, started=datetime.now(timezone.utc).isoformat(timespec='seconds'))
-    with atomic_folder(st.path(run), overwrite=True) as tmp:
+    with atomic_folder(st.path(run), overwrite=True) as tmp, _held(tmp):
         try:
             with _watched(wandb, st.plan.name, run, st.out) as (cbs,tell):
                 row = dict(state='done', **_measure(run, st.plan, store, tmp, cbs=cbs, **kw))
@@ -167,7 +197,7 @@ def study(
     if out is None: plan,out = Study(plan).plan,plan
     st = _open_study(as_plan(plan), store := store if isinstance(store, Store) else Store(store), out)
     todo,t = [o for o in st.todo() if o in _part(st.plan.runs, part)],time.perf_counter()
-    _write_table(st)
+    _sweep(st), _write_table(st)
     try:
         for i,run in enumerate(todo):
             _say(show, f'run {i+1} of {len(todo)}: {run.arm}, seed {run.seed}')

@@ -152,6 +152,8 @@ class ProgressiveSize(Callback):
     def __init__(self,
         sizes:dict, # {first epoch: size in px}, epochs counted from 0; validation keeps its own
     ): self.sizes,self.old = sizes,None
+    @property
+    def settled(self): return max(self.sizes, default=0)
     def before_fit(self):
         if not hasattr(self.dls.train, 'size'): raise ZooError('These DataLoaders have no size to change.', 'Use store_dls.')
     def before_train(self):
@@ -170,6 +172,8 @@ class Phases(Callback):
     ):
         starts = [sum(int(o[0]) for o in phases[:i]) for i in range(len(phases))]
         self.at,self.max_weight,self.old = {s:tuple(o[1:]) for s,o in zip(starts, phases)},max_weight,None
+    @property
+    def settled(self): return max(self.at, default=0)
     def before_train(self):
         dl,loss = self.dls.train,self.loss_func.func
         if self.old is None: self.old = {k:getattr(dl, k) for k in ('alpha','max_weight')},loss.label_smoothing

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'ce_costs', 'focal_costs', 'binary_costs', 'adjusted_costs', 'ldam_costs', 'seesaw_costs',
-           'effective_weights', 'FlatLoss', 'make_loss', 'Reweight']
+           'effective_weights', 'FlatLoss', 'make_loss', 'Reweight', 'FollowDraw']
 
 # %% ../../nbs/train/01a_losses.ipynb #8c9ab4b5
-import inspect
+import inspect, math
 import numpy as np, torch
 import torch.nn.functional as F
 from torch import nn
 from fastai.callback.core import Callback
 from fastai.losses import CrossEntropyLossFlat
+from functools import partial
 from ..core import ZooError, refuse_unknown
 from ..data.sampling import class_weights
 
@@ -122,7 +123,13 @@ class FlatLoss(CrossEntropyLossFlat):
         if inp.ndim==2 and (targ.ndim==1 or targ.is_floating_point()): return self.func(inp, targ, **kwargs)
         return super().__call__(inp, targ, **kwargs)
     @property
-    def cbs(self): return [Reweight()] if hasattr(self.func, 'defer') else []
+    def cbs(self): return ([Reweight()] if hasattr(self.func, 'defer') else [])+([FollowDraw()] if hasattr(self.func, 'remix') else [])
+    def follow(self,
+        drawn, # (c,) images of each class that an epoch shows, on average; none counts as one
+    ):
+        "Count the classes as they are drawn; only losses that correct for the mix listen"
+        f,n = self.func,np.asarray(drawn, float)
+        for k,v in f.remix(np.where(n>0, n, 1.))[1].items() if hasattr(f, 'remix') else (): isinstance(v, torch.Tensor) and getattr(f, k).copy_(v)
     def prior(self,
         drawn, # (c,) share of each class among the images drawn: `dls.prior`
         at:float=None, # share of the training that was done when the weights were kept; None: as in the last fit, or all
@@ -150,6 +157,7 @@ _kinds |= {'class-balanced':_kinds['ce'], 'ldam-drw':_ldam}
 _weighting = dict(alpha=None, max_weight=None, beta=None, defer=None)     # options of every loss
 _preset = {'class-balanced':dict(beta=.9999), 'ldam-drw':dict(beta=.9999, defer=.8)}
 _counted = ('balanced-softmax','logit-adjusted','ldam','ldam-drw','seesaw')
+_corrects = ('balanced-softmax','logit-adjusted','seesaw')                # for the mix: they follow what is drawn
 LOSSES = tuple(_kinds)
 
 # %% ../../nbs/train/01a_losses.ipynb #549ee492
@@ -186,8 +194,9 @@ def make_loss(
     if weighed and weight is not None: raise ZooError(f"The loss '{name}' weighs classes already.", 'Leave out weight, or alpha and beta.')
     n = None if counts is None else np.maximum(np.asarray(counts, float), 1.)
     if weighed: weight = class_weights(n, how['alpha'], how['max_weight']) if how['beta'] is None else effective_weights(n, how['beta'])
-    costs,own = _kinds[name](n, **own)
-    res = FlatLoss(costs, own, None if how['defer'] else weight, smoothing)
+    costs,made = _kinds[name](n, **own)
+    res = FlatLoss(costs, made, None if how['defer'] else weight, smoothing)
+    if name in _corrects: res.func.remix = partial(_kinds[name], **own)
     if how['defer']: res.func.register_buffer('late', _tensor(weight), False); res.func.defer = how['defer']
     return res
 
@@ -195,6 +204,8 @@ def make_loss(
 class Reweight(Callback):
     "Class weights of the loss from a share of the training on (Cao et al. 2019)"
     order = -5
+    @property
+    def settled(self): return math.ceil(self.loss_func.func.defer*self.n_epoch)
     def before_train(self):
         f = self.loss_func.func
         f.weight = f.late if self.epoch>=f.defer*self.n_epoch else None
@@ -202,3 +213,17 @@ class Reweight(Callback):
         best = getattr(getattr(self.learn, 'keep_best', None), 'best_epoch', None)
         f = self.loss_func.func
         f.weight,f.done = None,(self.epoch if best is None else best)/self.n_epoch
+
+# %% ../../nbs/train/01a_losses.ipynb #5fab2dbd
+class FollowDraw(Callback):
+    "A loss that corrects for the mix counts the classes as they are drawn, epoch by epoch; at the end as in the epoch that is kept"
+    order = -4                                          # after those that change the mix
+    def before_fit(self): self.seen = {}
+    def before_train(self):
+        dl = self.dls.train
+        if not hasattr(dl, 'prior') or not hasattr(dl, 'counts'): return
+        self.seen[self.epoch] = dl.prior*dl.counts.sum()
+        self.loss_func.follow(self.seen[self.epoch])
+    def after_fit(self):
+        best = getattr(getattr(self.learn, 'keep_best', None), 'best_epoch', None)
+        if self.seen: self.loss_func.follow(self.seen.get(best, self.seen[max(self.seen)]))

@@ -69,10 +69,12 @@ class _Patient(_Watcher):
     def begin(self):
         super().begin()
         self.waited = 0
+    def young(self):
+        "Is it too early to judge?"
+        return self.epoch<self.warmup or getattr(getattr(self.learn, 'frozen', None), 'thawing', False)
     def tired(self):
         "Has it been too long?"
-        young = self.epoch<self.warmup or getattr(getattr(self.learn, 'frozen', None), 'thawing', False)
-        if (b := self.better()) is not None: self.waited = 0 if b or young else self.waited+1
+        if (b := self.better()) is not None: self.waited = 0 if b or self.young() else self.waited+1
         return self.waited>=self.patience
 
 # %% ../../nbs/train/02f_schedules.ipynb #b138f8e0
@@ -126,8 +128,9 @@ class EarlyStop(_Patient):
     ): super().__init__(monitor, patience)
     def begin(self):
         super().begin()
-        self.why = ''
+        self.why = self.learn.stopped = ''
+    def young(self): return super().young() or self.epoch<max((getattr(o, 'settled', 0) for o in self.learn.cbs), default=0)
     def after_epoch(self):
         if not self.tired(): return
-        self.why = f'no better {self.monitor} in {self.waited} epochs'
+        self.why = self.learn.stopped = f'no better {self.monitor} in {self.waited} epochs'
         raise CancelFitException()
