@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fastcore.basics import patch
 from .core import ZooError, few, read_json, refuse_unknown, write_json
-from .descent import _certify, _lower
+from .descent import _lower
 from .preds import Preds, softmax
 
 # %% ../nbs/22h_thresholds.ipynb #2e6a2633
@@ -25,6 +25,19 @@ def _called(preds, labels=False):
     p = softmax(preds.logits.astype(float))
     k = p.argmax(1) if len(p) else np.zeros(0, int)
     return k,p[np.arange(len(p)),k],None if preds.targs is None else k==preds.targs
+
+# %% ../nbs/22h_thresholds.ipynb #3d8bb100
+def _lowest(p, right, wanted, delta):
+    "The lowest threshold above which `wanted` is certain, images and share right above it, bound; none: nan, those of all images, nan"
+    order,n = np.argsort(-p, kind='stable'),np.arange(1, len(p)+1)
+    p,k = np.append(p[order], 0.),right[order].cumsum()
+    first = int(np.ceil(np.log(delta)/np.log(wanted)-1e-9))
+    low = _lower(k, n, delta)
+    failed = np.flatnonzero(low[first-1:]<wanted)
+    last = first-1+(failed[0] if len(failed) else max(len(n)-first+1, 0))    # images of the last that passed
+    while last>=first and p[last-1]==p[last]: last -= 1                      # equals stay together
+    if last<first: return dict(threshold=np.nan, images=len(n), right=k[-1]/len(n) if len(n) else np.nan, bound=np.nan)
+    return dict(threshold=p[last], images=last, right=k[last-1]/last, bound=float(low[last-1]))
 
 # %% ../nbs/22h_thresholds.ipynb #cb645514
 @dataclass(eq=False, repr=False)
@@ -59,7 +72,7 @@ def fit_thresholds(
     for i,(v,w) in enumerate(zip(valid.vocab, want)):
         m = k==i
         if np.isnan(w): rows.append(dict(label=v, called=m.sum(), note='not asked for')); continue
-        r = _certify(p[m], right[m], w, delta)
+        r = _lowest(p[m], right[m], w, delta)
         note = f'closed: {w:.0%} cannot be promised from {m.sum()} images' if np.isnan(r['threshold']) else ''
         rows.append(dict(label=v, wanted=w, called=m.sum(), **r, note=note))
     cols = ['label','wanted','called','threshold','images','right','bound','note']
