@@ -13,6 +13,7 @@ from fastcore.basics import patch
 from scipy.special import betaincinv, expit
 from .core import ZooError, few, fold_ids, progress, read_json, refuse_unknown, write_json
 from .data.taxonomy import Taxonomy
+from .data.trees import as_tree
 from .preds import Preds, softmax
 
 # %% ../nbs/22f_descent.ipynb #fb5812e0
@@ -25,6 +26,7 @@ def _finest(preds, tree):
 
 def _for_these(tree, preds):
     "The tree in the order and spelling of the predicted classes"
+    tree = as_tree(tree)
     vocab = _finest(preds, tree).vocab
     return tree if vocab==tree.vocab else tree.match(vocab)
 
@@ -144,7 +146,7 @@ def _wishes(precision, tree):
 
 def fit_descent(
     preds, # labelled Preds over classes that no fit has seen (calibrated or not), or {level: Preds}
-    tree:Taxonomy, # places all classes
+    tree, # places all classes: a Taxonomy, a name ('ndsb'), or the path of a table
     precision=.9, # wanted of each rank, or {level: precision}; levels that are not named stay closed
     confidence:float=.95, # that all promises hold
 )->Descent: # promises hold for images drawn like these, one by one
@@ -207,7 +209,7 @@ def _part(preds, rows): return preds[rows] if isinstance(preds, Preds) else {k:p
 
 def try_descent(
     preds, # labelled Preds over classes, or {level: Preds} in one order of the images
-    tree:Taxonomy, # places all classes
+    tree, # places all classes: a Taxonomy, a name ('ndsb'), or the path of a table
     precision=.9, # see `fit_descent`
     confidence:float=.95, # see `fit_descent`
     seeds:int=5, # so many cuts into halves, stratified by class
@@ -229,7 +231,7 @@ def try_descent(
 # %% ../nbs/22f_descent.ipynb #1014cdb4
 def risk_curve(
     preds, # labelled Preds over classes, or {level: Preds}
-    tree:Taxonomy, # places all classes
+    tree, # places all classes: a Taxonomy, a name ('ndsb'), or the path of a table
     levels=None, # names may be given at these; ['class']: class or nothing; None: at all
     prior=None, # (classes,) shares by which bits are counted, in the order of the predicted classes; None: those of these images
 )->pd.DataFrame: # threshold (falling), coverage, risk, bits (earned for each image)
