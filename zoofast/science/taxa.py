@@ -16,17 +16,20 @@ from ..data.trees import suggest_places
 
 # %% ../../nbs/science/09c_taxa.ipynb #e95466c6
 _MORE = ['taxonRank', 'kingdom', 'scientificNameAuthorship', 'lifeStage', 'sex', 'identificationQualifier']
-_sexes = ('male', 'female')
+_SAYS = dict(sex='male female'.split(), lifeStage='''egg eggs larva larvae nauplius nauplii metanauplii zoea protozoea megalopa veliger calyptopsis juvenile
+    juveniles young adult'''.split())
 
 def taxa_template(
     vocab, # class names
-)->pd.DataFrame: # class, scientificName, AphiaID (to be filled in), lifeStage, sex, note: correct it, then give it to `dwc_tables`
+)->pd.DataFrame: # class, scientificName, AphiaID (to be filled in), sex, lifeStage, note: correct it, then give it to `dwc_tables`
     "A first draft of the table of taxa"
-    t,cells = suggest_places(vocab),lambda o: {k:' '.join(w for w in o.split() if (w in _sexes)==(k=='sex')) for k in ('lifeStage', 'sex')}
+    t = suggest_places(vocab)
     dead = (t.relevance=='irrelevant')&~t.part.str.contains('egg')
-    name = t.taxon.str.capitalize().where(~dead, '')
-    part = pd.DataFrame([cells('' if d else o) for o,d in zip(t.part, dead)], columns=['lifeStage', 'sex'])
-    return pd.DataFrame({'class':t['class'], 'scientificName':name, 'AphiaID':''}).join(part).assign(note=t.note.where(~dead, 'not a taxon'))
+    part = t.part.where(~dead, '').str.split()
+    said = {k:[' '.join(w for w in o if w in v) for o in part] for k,v in _SAYS.items()}
+    rest = [' '.join(w for w in o if w not in sum(_SAYS.values(), [])) for o in part]
+    note = ['not a taxon' if d else '; '.join(x for x in (n, r) if x) for d,n,r in zip(dead, t.note, rest)]
+    return pd.DataFrame({'class':t['class'], 'scientificName':t.taxon.str.capitalize().where(~dead, ''), 'AphiaID':'', **said, 'note':note})
 
 # %% ../../nbs/science/09c_taxa.ipynb #fda137e7
 _things = set('detritus artefact artefacts artifact artifacts bubble bubbles badfocus multiple fiber fibers fibre fibres'.split())
@@ -53,7 +56,7 @@ def read_taxa(
     bad(has&(t.scientificName==''), 'has an AphiaID but no scientificName', 'Write the name that belongs to the ID.')
     thing = t['class'].map(lambda o: bool(_things & set(re.split('[^a-z]+', o.lower()))))
     bad(has&thing, 'is no single animal, and has an AphiaID', 'Leave its AphiaID empty.')
-    t['key'] = t[['AphiaID', *(o for o in ('lifeStage', 'sex', 'identificationQualifier') if o in t)]].agg('_'.join, axis=1).str.rstrip('_')
+    t['key'] = t[['AphiaID', *(o for o in ('lifeStage', 'sex', 'identificationQualifier') if o in t)]].agg('_'.join, axis=1).str.rstrip('_').where(has, '')
     two = t[has].groupby('key').agg('nunique').drop(columns='class').gt(1).any(axis=1)
     if two.any():
         raise ZooError(f"AphiaID {two.idxmax()} has more than one name: {few(t.scientificName[t.key==two.idxmax()].unique())}.", 'An ID belongs to one name.')
