@@ -31,6 +31,9 @@ class BranchLoss(FlatLoss):
     def to(self, device):
         for o in self.parts: o.to(device)
         self.of = [o.to(device) for o in self.of]
+    def follow(self, drawn):
+        for f,o,n in zip(self.parts, self.of, self.sizes): f.follow(np.bincount(o.cpu(), drawn, n))
+        self.parts[-1].follow(drawn)
     def targets(self,
         targ, # (B,) classes, or (B,c) probabilities
     )->list: # the same at each level
@@ -72,6 +75,7 @@ def branch_schedule(
 class BranchWeights(Callback):
     "Sets the weights of a `BranchLoss` at the epochs of a `branch_schedule`"
     order = -5
+    settled = property(lambda self: max(self.at))
     def __init__(self, weights=None): self.schedule = weights
     def before_fit(self): self.at = branch_schedule(self.schedule, self.n_epoch, len(self.loss_func.parts))
     def before_train(self): self.loss_func.weights = _in_force(self.at, self.epoch)
