@@ -8,7 +8,7 @@ __all__ = ['count_interval', 'sphere_volume', 'ellipsoid_volume', 'abundance', '
 # %% ../../nbs/science/08a_abundance.ipynb #f3e20599
 import numpy as np, pandas as pd
 from scipy.special import gammaincinv
-from ..core import ZooError, fold_ids, progress
+from ..core import ZooError, few, fold_ids, progress
 from ..preds import Preds
 from .intervals import holm
 from .look import COLORS, MUTED, Picture, cut, styled
@@ -47,13 +47,14 @@ def _samples(samples, preds):
     return names.tolist(),code
 
 def _factors(x, preds, names, code, what):
-    "A positive number for each row: one for all, {sample: number}, or one a row"
+    "A positive number for each row: one for all, {sample: number}, {id: number}, or one a row"
     x = _by_row(x)
     if np.ndim(x)==0 and not hasattr(x, 'items'): x = np.full(len(preds), x, float)
     elif hasattr(x, 'items'):
         x = {str(k):v for k,v in x.items()}
-        if lost := [o for o in names if o not in x]: raise ZooError(f"Sample '{lost[0]}' has no {what}.", f'Samples with one: {", ".join(list(x)[:3])} ...')
-        x = np.array([x[o] for o in names], float)[code]
+        lost,by_id = [o for o in names if o not in x],all(o in x for o in preds.ids.tolist())
+        if lost and not by_id: raise ZooError(f"Sample '{lost[0]}' has no {what}.", f'Those with one: {few(x)}.')
+        x = np.array([x[o] for o in preds.ids.tolist()], float) if lost else np.array([x[o] for o in names], float)[code]
     else: x = _of_rows(x, preds, what).astype(float)
     if len(bad := np.flatnonzero(~(np.isfinite(x) & (x>0)))): raise ZooError(f"The {what} of '{names[code[bad[0]]]}' is {x[bad[0]]}.", 'It must be above 0.')
     return x
@@ -117,7 +118,7 @@ def abundance(
     q:Quantifier, # from `fit_quantifier`
     samples, # the sample of each image: {id: sample}, a Series by id, or one a row
     volume=None, # m³ that each sample stands for: a number or {sample: m³}; None: no concentrations
-    factor=1., # for how many animals an image stands: a number, {sample: number}, or one an image
+    factor=1., # for how many animals an image stands: a number, {sample: number}, {id: number}, or one an image
     size=None, # mm³ of each animal: {id: mm³} or one an image; None: no biovolumes
     n:int=100, # repetitions for the intervals
     level:float=.95,
