@@ -30,7 +30,7 @@ def as_tree(
 )->Taxonomy:
     "Whatever describes a tree"
     if isinstance(tree, Taxonomy): return tree
-    return shipped_tree(tree) if tree in TREES else Taxonomy.read(tree)
+    return Taxonomy.read(tree) if Path(tree).suffix or Path(tree).exists() else shipped_tree(str(tree))
 
 # %% ../../nbs/data/08a_trees.ipynb #8f46e486
 _stage = set('''egg eggs larva larvae nauplius nauplii metanauplii zoea protozoea megalopa veliger calyptopsis juvenile juveniles young adult male female

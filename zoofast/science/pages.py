@@ -49,12 +49,14 @@ def _img(fig, alt, dpi=110):
 
 # %% ../../nbs/science/02c_pages.ipynb #71a3f730
 _css = '''.zf{font:15px/1.5 system-ui,sans-serif;color:#22313f;max-width:1280px;margin:auto;padding:0 1em 3em}.zf h1{font-size:1.6em;margin:1em 0 .2em}
-.zf h2{font-size:1.15em;margin:2em 0 .3em;border-top:1px solid #e4e7eb;padding-top:1em}.zf h3{font-size:1em;margin:1.2em 0 .2em}.zf p{max-width:75ch;margin:.4em 0}
+.zf h2{font-size:1.15em;margin:2em 0 .3em;border-top:1px solid #e4e7eb;padding-top:1em}
+.zf h3{font-size:1em;margin:1.2em 0 .2em}.zf p{max-width:75ch;margin:.4em 0}
 .zf nav{margin:.8em 0}.zf nav a{margin-right:1em;color:#0072B2;display:inline-block}
 .zf img{max-width:100%;display:block;margin:.8em 0}.zf img.wide{cursor:zoom-in}.zf img.full{max-width:none;cursor:zoom-out}
 .zf .w{overflow:auto;max-height:34em}.zf table{border-collapse:collapse;font-size:.86em;margin:.6em 0}
 .zf th{text-align:left;position:sticky;top:0;cursor:pointer;border-bottom:1px solid #7b8794}.zf th.n{text-align:right}
-.zf th,.zf td{padding:.15em .8em .15em 0;background:#fff}.zf th{vertical-align:bottom}.zf td{white-space:nowrap;vertical-align:top}.zf td.t{white-space:normal;max-width:60ch;overflow-wrap:anywhere}
+.zf th,.zf td{padding:.15em .8em .15em 0;background:#fff}.zf th{vertical-align:bottom}.zf td{white-space:nowrap;vertical-align:top}
+.zf td.t{white-space:normal;max-width:60ch;overflow-wrap:anywhere}
 .zf td.n{text-align:right;font-variant-numeric:tabular-nums}.zf small{color:#7b8794}.zf .warn{border-left:4px solid #D55E00;padding-left:.7em}'''
 _js = '''document.querySelectorAll('.zf th').forEach(h=>h.onclick=()=>{
 const b=h.closest('table').tBodies[0],v=r=>r.cells[h.cellIndex].dataset.v??r.cells[h.cellIndex].textContent;h.d=-(h.d||1);

@@ -135,8 +135,8 @@ def plot_support(
         ax.hlines(t.f1[i].mean(), x[i].min(), x[i].max(), color=c, lw=1.2)
         low[i] = t.f1[i]-t.f1[i].mean()
     for i in _apart(low.to_numpy(), np.log10(x), t.f1.to_numpy(), named):
-        up = t.f1.iloc[i]<.04
-        ax.annotate(cut(t.label.iloc[i], 26), (x[i], t.f1.iloc[i]), xytext=(3,2 if up else -2), textcoords='offset points', fontsize=5.5, va='bottom' if up else 'top', color=INK)
+        y,va = (2,'bottom') if t.f1.iloc[i]<.04 else (-2,'top')
+        ax.annotate(cut(t.label.iloc[i], 26), (x[i], t.f1.iloc[i]), xytext=(3,y), textcoords='offset points', fontsize=5.5, va=va, color=INK)
     ax.set(xscale='log', xlabel=f"images of the class in {'the test set' if counts is None else 'training'}", ylabel='F1')
     ax.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
     _percent(ax, 'y', 1.03)

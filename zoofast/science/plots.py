@@ -13,7 +13,7 @@ from ..core import ZooError
 from ..data.store import Store
 from ..preds import Preds
 from .confusion import _pairs, plot_confusion, top_confusions
-from .look import COLORS, INK, Picture, cut, page, styled, thumb
+from .look import COLORS, Picture, cut, page, styled, thumb
 _all_ = ['plot_confusion','top_confusions']
 
 # %% ../../nbs/science/01_plots.ipynb #0ba1b26d

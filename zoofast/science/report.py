@@ -12,12 +12,13 @@ import numpy as np, pandas as pd
 from ..core import ZooError, few, refuse_unknown, versions
 from ..data.store import Store
 from ..data.taxonomy import Taxonomy
+from ..data.trees import as_tree
 from ..preds import Preds
 from .confusion import _pairs, _places, _within, plot_confusion, top_confusions
 from .pages import _Html, _body, _esc, _img, _save_page, _table, _with_ci
 from .intervals import class_intervals, compare, intervals, mcnemar, tally
 from .panels import NAMES, TIERS, plot_calibration, plot_class_accuracy, plot_intervals, plot_support, show_pairs, tiers
-from .parts import as_tree, grouped, part_table
+from .parts import grouped, part_table
 from .plots import show_errors
 
 # %% ../../nbs/science/03_report.ipynb #2a1aa291
@@ -111,8 +112,8 @@ _how = dict(
           'Dots: F1 of each class against its number of images; the steps are the means of the thirds, or of the limits given.',
     groups='The probabilities of the classes of a group added up, and scored as if the groups were the classes. Tables of groups: the first model.',
     classes='Most common first. Dots: recall of each model, grey: interval of the first. In the table, click on a heading to sort.',
-    confusion='Rows are true classes and sum to 100%. Groups, if any, are boxed; classes that are exchanged lie side by side. At the right the number of images '
-              'and the recall. Click on the picture to see all of it.',
+    confusion='Rows are true classes and sum to 100%. Groups, if any, are boxed; classes that are exchanged lie side by side. At the right the number '
+              'of images and the recall. Click on the picture to see all of it.',
     pairs='Left: the surest images of the class that were recognised. Middle: the surest that were taken for the other. Right: the surest of that other class.',
     errors='The mistakes the model was surest of: true class, below it what it was taken for. Some may be mistakes of the label.',
     calibration='Where it says 90%, nine of ten should be right: on the dotted line. Below the line it is too sure of itself. Below: how often it says what.')
@@ -139,7 +140,7 @@ def _above(groups, tree, vocab):
     "({level: {class: group}} coarse to fine, the tree of exactly these classes or None)"
     if tree is None: return (dict(group=groups) if groups else {}),None
     if groups: raise ZooError('Groups and a tree both say what belongs together.', 'Give one of them.')
-    tree = as_tree(tree, vocab)
+    tree = as_tree(tree).match(vocab)
     return {o:tree.groups(o) for o in tree.levels[:-1]},tree
 
 def _coarser(tree, level):
@@ -223,7 +224,7 @@ def report(
     samples=None, # the sample of each image, see `tally`; None: those of the store
     counts:dict=None, # {class: training images}; None: those of the store's training part
     groups:dict=None, # {class: group}: also scores and a confusion matrix of groups
-    tree=None, # instead of groups a Taxonomy, the name of a shipped one, or a CSV file: groups of all levels, parts under its top, an order for the confusion matrix
+    tree=None, # instead of groups a Taxonomy, the name of a shipped one, or a CSV file: groups of all levels, and the order of the confusion matrix
     irrelevant=(), # classes to leave out for a second look, such as detritus
     edges:tuple=None, # head, medium and tail: see `tiers`
     n:int=1000, # bootstrap resamples
