@@ -8,7 +8,7 @@ __all__ = ['plot_risk', 'plot_ranks', 'plot_promise', 'show_ranks']
 # %% ../../nbs/science/07b_risk.ipynb #55170ee7
 import numpy as np, pandas as pd
 from ..core import ZooError
-from ..data.taxonomy import Taxonomy
+from ..data.trees import as_tree
 from ..descent import Descent, risk_area, risk_curve, _earned, _way
 from .look import COLORS, HEAT, INK, MUTED, Picture, cut, page, styled, thumb
 
@@ -21,11 +21,11 @@ def _dot(ax, x, y, name, col):
 @styled
 def plot_risk(
     preds, # labelled Preds over classes, or {level: Preds}; no rule was fitted to them
-    tree:Taxonomy, # places all classes
+    tree, # places all classes: a Taxonomy, a name ('ndsb'), or the path of a table
     rules:dict=None, # {name: Descent}: where they stand
 )->Picture:
     "Risk against coverage, and information against risk, for the tree and for class or nothing"
-    rules = rules or {}
+    rules,tree = rules or {},as_tree(tree)
     prior = next((o.prior for o in rules.values()), None)
     curves = {'tree':risk_curve(preds, tree, prior=prior), 'class or nothing':risk_curve(preds, tree, tree.levels[-1:], prior)}
     a,b = (fig := Picture((7.4,2.9))).subplots(1, 2)
@@ -157,8 +157,8 @@ def show_ranks(
         for m,i in enumerate(p):
             x,y = at(j, m)
             wrong = o and true[i] and d[o][i]!=tree.groups(o)[true[i]]
-            chars = int(size/4.6)
-            ax.text(x, y-12, cut(d.label[i], chars), fontsize=5.6, va='bottom', color=COLORS[1] if wrong else INK)
+            chars = size//5
+            ax.text(x, y-12, cut(d.label[i], chars), fontsize=6.2, va='bottom', color=COLORS[1] if wrong else INK)
             below = cut(true[i], chars) if wrong else cut(d.guess[i], chars-2)+'?' if o!=tree.levels[-1] else ''
-            ax.text(x, y-2, below, fontsize=5.6, va='bottom', color=COLORS[1] if wrong else MUTED)
+            ax.text(x, y-2, below, fontsize=6.2, va='bottom', color=COLORS[1] if wrong else MUTED)
     return fig
