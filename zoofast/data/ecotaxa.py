@@ -120,10 +120,11 @@ def _by_object(preds, items, obj):
     "(names and probabilities of the first and the second class of each row, or '' and NaN): images of an object share theirs"
     if more := set(preds.ids.tolist())-set(items.id):
         raise ZooError(f'{len(more)} predictions are not among the items: {few(sorted(more))}.', 'Give the items that were predicted.')
-    p = preds.align(ids=items.id)
-    code,ok = pd.factorize(np.asarray(obj, object))[0],p.ok
+    have = items.id.isin(preds.ids).to_numpy()
+    p,code = preds.align(ids=items.id[have]),pd.factorize(np.asarray(obj, object))[0]
+    ok,at = p.ok,code[have]
     total,n = np.zeros((code.max(initial=-1)+1, len(p.vocab))),np.zeros(code.max(initial=-1)+1)
-    np.add.at(total, code[ok], p.probs[ok].astype(float)); np.add.at(n, code[ok], 1)
+    np.add.at(total, at[ok], p.probs[ok].astype(float)); np.add.at(n, at[ok], 1)
     prob = total/np.where(n, n, np.nan)[:,None]
     order = np.argsort(-total, axis=1, kind='stable')[:,:2]
     def kth(k):
