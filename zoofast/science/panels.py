@@ -108,9 +108,9 @@ def tiers(
 # %% ../../nbs/science/02a_panels.ipynb #baf5ea95
 def _apart(low, x, y, n):
     "The `n` lowest points, without those whose names would lie on that of a lower one"
-    res = []
+    res,wide = [],max(.35, .28*np.ptp(x))
     for i in np.argsort(low, kind='stable'):
-        if len(res)<n and all(abs(x[i]-x[j])>.35 or abs(y[i]-y[j])>.1 for j in res): res.append(i)
+        if len(res)<n and all(abs(x[i]-x[j])>wide or abs(y[i]-y[j])>.1 for j in res): res.append(i)
     return res
 
 @styled
