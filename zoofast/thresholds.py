@@ -44,7 +44,7 @@ def _lowest(p, right, wanted, delta):
 class Thresholds:
     "From which probability on the name of a class is accepted"
     vocab:list # c class names
-    table:pd.DataFrame # a row a class: label, wanted, called (images of the fit), threshold (nan: closed), images (above it; closed: all), right (their share), bound, note
+    table:pd.DataFrame # a row a class: label, wanted, called, threshold (nan: closed), images (above it; closed: all called), right (share), bound, note
     confidence:float=.95 # of each promise, or of all
     together:bool=False # do they hold all at once?
 
