@@ -16,7 +16,7 @@ from .look import COLORS, HEAT, INK, MUTED, Picture, cut, page, styled, thumb
 def _dot(ax, x, y, name, col):
     ax.plot(x, y, 'o', ms=6, mfc='white', mec=col, mew=1.6, zorder=4)
     left = x>.6*ax.get_xlim()[1]
-    ax.annotate(name, (x,y), xytext=(-6 if left else 6,-3), textcoords='offset points', ha='right' if left else 'left', fontsize=7, color=INK, zorder=5)
+    ax.annotate(name, (x,y), xytext=(-4,-13) if left else (6,-3), textcoords='offset points', ha='right' if left else 'left', fontsize=7, color=INK, zorder=5)
 
 @styled
 def plot_risk(
