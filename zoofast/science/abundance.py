@@ -49,15 +49,17 @@ def _samples(samples, preds):
 def _factors(x, preds, names, code, what):
     "A positive number for each row: one for all, {sample: number}, {id: number}, or one a row"
     x = _by_row(x)
-    if np.ndim(x)==0 and not hasattr(x, 'items'): x = np.full(len(preds), x, float)
+    if np.ndim(x)==0 and not hasattr(x, 'items'): raw = np.full(len(preds), x, object)
     elif hasattr(x, 'items'):
         x = {str(k):v for k,v in x.items()}
         lost,by_id = [o for o in names if o not in x],all(o in x for o in preds.ids.tolist())
         if lost and not by_id: raise ZooError(f"Sample '{lost[0]}' has no {what}.", f'Those with one: {few(x)}.')
-        x = np.array([x[o] for o in preds.ids.tolist()], float) if lost else np.array([x[o] for o in names], float)[code]
-    else: x = _of_rows(x, preds, what).astype(float)
-    if len(bad := np.flatnonzero(~(np.isfinite(x) & (x>0)))): raise ZooError(f"The {what} of '{names[code[bad[0]]]}' is {x[bad[0]]}.", 'It must be above 0.')
-    return x
+        raw = np.array([x[o] for o in preds.ids.tolist()], object) if lost else np.array([x[o] for o in names], object)[code]
+    else: raw = _of_rows(x, preds, what)
+    v = pd.to_numeric(pd.Series(raw), errors='coerce').to_numpy(float)
+    if len(bad := np.flatnonzero(~(np.isfinite(v) & (v>0)))):
+        raise ZooError(f"The {what} of '{names[code[bad[0]]]}' is '{raw[bad[0]]}'.", 'It must be a number above 0.')
+    return v
 
 # %% ../../nbs/science/08a_abundance.ipynb #837d3ead
 def sphere_volume(
