@@ -128,10 +128,11 @@ def _train(a):
     warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)       # says how to save in Python
     soft = a.soft and Preds.load(a.soft)
     learn = train(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite, soft=soft)
-    if learn.stopped:
+    if learn.stopped.startswith('interrupted'):
         _err(f'{learn.stopped}; what {len(learn.history.rows)} whole epochs brought is being saved.')
         if len(learn.history.rows): _err(f'it is in {save_model(learn, a.out, overwrite=a.overwrite)}')
         raise KeyboardInterrupt
+    if learn.stopped: _err(f'note: ended after {len(learn.history.rows)} epochs: {learn.stopped}.')
     _show_model(Path(a.out))
 
 # %% ../nbs/41_cli.ipynb #4ef6d749
