@@ -84,18 +84,21 @@ def _columns(hdr, style, path):
     return said
 
 def _read_adc(path, cols):
-    rows = [o.split(',') for o in path.read_text(encoding='latin-1').splitlines()]
-    for i,o in enumerate(rows, 1):
-        if len(o)<len(cols): raise ZooError(f'{path} line {i} has {len(o)} of {len(cols)} values.', 'The file is cut short: copy it again.')
-    try: a = np.array([o[:len(cols)] for o in rows], dtype='U32').astype(float).reshape(-1, len(cols))
-    except ValueError: raise ZooError(_not_a_number(path, rows, cols), 'Is it an .adc file? Copy it again.') from None
+    lines = path.read_text(encoding='latin-1').splitlines()
+    try: a = np.loadtxt(lines, delimiter=',', comments=None, usecols=range(len(cols)), ndmin=2) if lines else np.empty((0, len(cols)))
+    except ValueError: a = ()
+    if len(a)!=len(lines): raise _fault(path, lines, cols)
     return pd.DataFrame(a, columns=cols, index=pd.RangeIndex(1, len(a)+1, name='roi'))
 
-def _not_a_number(path, rows, cols):
-    for i,row in enumerate(rows, 1):
+def _fault(path, lines, cols):
+    "The first line that is wrong, as an error"
+    for i,o in enumerate(lines, 1):
+        row = o.split(',')
+        if len(row)<len(cols): return ZooError(f'{path} line {i} has {len(row)} of {len(cols)} values.', 'The file is cut short: copy it again.')
         for c,v in zip(cols, row):
             try: float(v)
-            except ValueError: return f'{path} line {i}: {v!r} ({c}) is not a number.'
+            except ValueError: return ZooError(f'{path} line {i}: {v!r} ({c}) is not a number.', 'Is it an .adc file? Copy it again.')
+    return ZooError(f'{path} is no table of triggers.', 'Is it an .adc file? Copy it again.')
 
 # %% ../../nbs/data/09d_bins.ipynb #909972e4
 def _rois(adc, size, path):
