@@ -221,6 +221,9 @@ def _submit(a):
     write_submission(Preds.load(a.preds), a.out, style=a.style, names=a.names, order=a.order, fallback=a.fallback, columns=a.columns)
     print(f'written: {a.out}')
 
+# %% ../nbs/41_cli.ipynb #d7a1c002
+import zoofast.naming
+
 # %% ../nbs/41_cli.ipynb #cbdf307a
 @_command('zoofast report preds.parquet --out page.html\nzoofast report plain=a.parquet focal=b.parquet --store plankton.zoo --tree ndsb --out page.html',
     _arg('preds', nargs='+', metavar='PREDS', help='predictions of labelled images (.parquet .csv), also NAME=PREDS; further ones are compared with the first'),
