@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/40c_exchange.ipynb #7b87275f
+import tempfile
 from pathlib import Path
 import pandas as pd
 from .core import ZooError
@@ -71,7 +72,8 @@ def _ecotaxa(a):
     if not Path(a.source).exists(): raise ZooError(f'{a.source} does not exist.', 'Check the path.')
     if a.check: return _checked(a.source, a.update, a.project)
     from zoofast.data.ecotaxa import read_ecotaxa
-    if not (a.store or a.preds): return _look(read_ecotaxa(a.source, status=None), a.n)
+    if not (a.store or a.preds):
+        with tempfile.TemporaryDirectory() as tmp: return _look(read_ecotaxa(a.source, status=None, to=f'{tmp}/x'), a.n)
     items = read_ecotaxa(a.source, status=None if a.status=='all' else a.status)
     if a.store: _packed(items, a)
     if a.preds: _answered(items, a)

@@ -33,6 +33,7 @@ def _members(z, path):
     res = [o for o in z.infolist() if not o.is_dir() and not o.filename.startswith('__MACOSX/')]
     size = sum(o.file_size for o in res)
     if size>1e8+_grows*os.path.getsize(path): raise ZooError(f'{path} would unpack to {size/1e9:.1f} GB.', 'Unpack it yourself if you trust it.')
+    if len({o.filename for o in res})<len(res): raise ZooError(f'{path} holds two files of one name.', 'Unpack it yourself.')
     if locked := [o.filename for o in res if o.flag_bits & 1]: raise ZooError(f'{path}: {locked[0]!r} is encrypted.', 'Unpack it yourself.')
     return res
 
@@ -44,7 +45,7 @@ def _pour(z, path, members, into):
         f.parent.mkdir(parents=True, exist_ok=True)
         with z.open(o) as a, open(f, 'wb') as b: shutil.copyfileobj(a, b, 1<<20)
 
-# %% ../../nbs/data/09a_bundle.ipynb #978f6880
+# %% ../../nbs/data/09a_bundle.ipynb #c495bbce
 def unzip(
     path, # a .zip
     to=None, # folder to make; None: beside the zip, with its name
@@ -68,15 +69,23 @@ def unzip(
 # %% ../../nbs/data/09a_bundle.ipynb #d38447c6
 def open_bundle(
     path, # a folder, a .zip, or one table
-    to=None, # where zips are unpacked; None: beside them
+    to=None, # where zips are unpacked, and what lies beside zips in a folder is copied; None: beside them
 )->Path: # a folder (or the table) whose index files can be read
     "A bundle ready to read: zips are unpacked"
     p = Path(path)
     if p.is_file() and p.suffix.lower()=='.zip': return unzip(p, to)
-    if p.is_dir():
-        for o in sorted(p.rglob('*Images.zip')): unzip(o, None if to is None else Path(to)/o.stem)
-        if to is not None and Path(to).is_dir() and any(p.rglob('*Images.zip')): return Path(to)
-    return p
+    zips = sorted(p.rglob('*Images.zip')) if p.is_dir() else []
+    if not zips: return p
+    if to is None:
+        for o in zips: unzip(o)
+        return p
+    key = dict(key=[[o.relative_to(p).as_posix(), o.stat().st_size] for o in zips])
+    if (Path(to)/_mark).is_file() and read_json(Path(to)/_mark)==key: return Path(to)
+    with atomic_folder(to) as d:
+        shutil.copytree(p, d, ignore=shutil.ignore_patterns('*Images.zip'), dirs_exist_ok=True)
+        for o in zips: unzip(o, d/o.relative_to(p).with_suffix(''))
+        write_json(key, d/_mark)
+    return Path(to)
 
 # %% ../../nbs/data/09a_bundle.ipynb #d7dd2df5
 _ours = ('id','path','label','split','sample','tsv','line')

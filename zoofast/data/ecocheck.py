@@ -6,7 +6,7 @@
 __all__ = ['STATUSES', 'FREE', 'check_ecotaxa']
 
 # %% ../../nbs/data/09b_ecocheck.ipynb #28355fc0
-import re, warnings
+import re, tempfile, warnings
 from datetime import date, time
 import pandas as pd
 from PIL import Image
@@ -175,12 +175,15 @@ def check_ecotaxa(
     images:bool=True, # are the images to come with it? False: an update of annotations, by object_id
     project=None, # a bundle that the project holds already, such as its backup
     taxa=None, # numbers of the categories that EcoTaxa knows; None: not checked
-    to=None, # where zips are unpacked; None: beside them
 )->pd.DataFrame: # kind ('error': EcoTaxa refuses the import; 'note'), file, line, what; no error: it takes it
     "What EcoTaxa would say to an import"
+    with tempfile.TemporaryDirectory() as tmp:
+        old = _read_all(open_bundle(project, f'{tmp}/old'), [])[1] if project is not None else {}
+        return _checked(open_bundle(path, f'{tmp}/new'), images, old, taxa)
+
+def _checked(root, images, old, taxa):
     found = []
-    top,tables = _read_all(open_bundle(path, to), found)
-    old = _read_all(open_bundle(project), [])[1] if project is not None else {}
+    top,tables = _read_all(root, found)
     if not tables and not found: found.append(('', '', 'there is no ecotaxa*.tsv or ecotaxa*.txt to import'))
     if len(tables)>2000: found.append(('', '', f'{len(tables)} tables are more than EcoTaxa takes at once (2000)'))
     look = (lambda n,v: _image_fault((top/n).parent/v)) if images else None

@@ -25,13 +25,13 @@ def _categories(t):
     for a,b in (('num','name'),('name','num')):
         if (two := pairs[a].duplicated()).any():
             o = pairs[a][two].iloc[0]
-            warnings.warn(f"Category {o} has two {b}s: {few(pairs[b][pairs[a]==o])}. The number decides.", stacklevel=4)
+            warnings.warn(f"Category {o} has two {b}s: {few(pairs[b][pairs[a]==o])}. The number decides.", stacklevel=3)
     names = dict(zip(pairs.num[::-1], pairs.name[::-1]))
     return pd.Series([names.get(i, i) if i else n for i,n in zip(num, name)], t.index, dtype='str')
 
-def _labels(t, status):
+def _labels(t, cat, status):
     "The category where the status is one of those asked for, otherwise ''"
-    cat,have = _categories(t),_col(t, 'object_annotation_status').str.lower()
+    have = _col(t, 'object_annotation_status').str.lower()
     if status is None: return cat
     want = [status] if isinstance(status, str) else list(status)
     for o in want: refuse_unknown(o, STATUSES, 'status')
@@ -58,14 +58,14 @@ def _samples(t):
 
 def _place(t, i): return f'{t.tsv[i]} line {t.line[i]}'
 
-def _check_objects(t):
+def _check_objects(t, cat):
     "Refuse rows without object, objects that are in two samples or two categories"
     if 'object_id' not in t:
         where = few(t.tsv.unique()) or 'The table'
         raise ZooError(f"{where} has no column object_id, but {few(t.columns[2:], 4)}.", 'It is a summary, not a table of objects.')
     obj = _col(t, 'object_id')
     if (none := obj=='').any(): raise ZooError(f'{_place(t, none.idxmax())}: object_id is missing.', 'Give each object its id.')
-    for what,v in (('samples',_samples(t)),('categories',_categories(t))):
+    for what,v in (('samples',_samples(t)),('categories',cat)):
         pairs = pd.DataFrame(dict(obj=obj, v=v)).drop_duplicates()
         if (two := pairs.obj.duplicated()).any():
             i = two.idxmax(); j = obj.index[obj==obj[i]][0]
@@ -106,11 +106,12 @@ def read_ecotaxa(
     "A project of EcoTaxa as Items"
     t = bundle_table(path, to)
     if not len(t): raise ZooError(f'{path} has tables without a row.', 'Export it again: there is no object in it.')
-    _check_objects(t)
+    cat = _categories(t)
+    _check_objects(t, cat)
     if 'img_file_name' not in t: raise ZooError(f'{path} names no images.', 'bundle_table() reads it; join it to your images by object_id.')
     _twice(t)
     ids,rank = _ids(t)
-    cols = pd.DataFrame(dict(id=ids, path=_paths(t), label=_labels(t, status), split='', sample=_samples(t))).astype('str')
+    cols = pd.DataFrame(dict(id=ids, path=_paths(t), label=_labels(t, cat, status), split='', sample=_samples(t))).astype('str')
     res = pd.concat([cols, t], axis=1)
     res.attrs = dict(t.attrs)
     return check_items(res[rank==1].reset_index(drop=True) if first else res)
@@ -144,8 +145,8 @@ def _annotate(t, items, preds, taxa, model, replace, scores):
     first,p1,second,p2 = _by_object(preds, items, _col(t, 'object_id').tolist())
     mask = _col(t, 'object_annotation_status').str.lower().isin(replace) & (first!='')
     if n := int((first=='').sum()): warnings.warn(f'{n} images have no prediction: their objects stay as they were.', stacklevel=3)
-    named = dict(zip(_col(t, 'object_annotation_category'), _col(t, 'object_annotation_category_id')))
-    number = {**named, **{str(k):str(v) for k,v in (taxa or {}).items()}}
+    named = zip(_col(t, 'object_annotation_category'), _col(t, 'object_annotation_category_id'))
+    number = {**{k:v for k,v in named if v}, **{str(k):str(v) for k,v in (taxa or {}).items()}}
     t,types = t.copy(),_types(t)
     wipe = [c for c in t if c.startswith('object_annotation_') and c not in ('object_annotation_status','object_annotation_category')]
     _set(t, mask, **dict.fromkeys(wipe, ''), object_annotation_status='predicted', object_annotation_category=first)
