@@ -224,6 +224,9 @@ def _submit(a):
 # %% ../nbs/41_cli.ipynb #d7a1c002
 import zoofast.naming
 
+# %% ../nbs/41_cli.ipynb #746d60d5
+import zoofast.exchange
+
 # %% ../nbs/41_cli.ipynb #cbdf307a
 @_command('zoofast report preds.parquet --out page.html\nzoofast report plain=a.parquet focal=b.parquet --store plankton.zoo --tree ndsb --out page.html',
     _arg('preds', nargs='+', metavar='PREDS', help='predictions of labelled images (.parquet .csv), also NAME=PREDS; further ones are compared with the first'),
