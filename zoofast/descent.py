@@ -170,7 +170,7 @@ _COLUMNS = ['id','label','rank','prob','bits','guess','guess_prob','error']
 @patch
 def decide(self:Descent,
     preds, # Preds over the same classes, made and calibrated as those of the fit, or {level: Preds}
-)->pd.DataFrame: # id, label ('': none), rank ('': none), prob (of the name), bits (if right), guess, guess_prob, then a column a level; error, where images have one
+)->pd.DataFrame: # id, label ('': none), rank ('': none), prob (of the name), bits (if right), guess, guess_prob, a column a level; error where there is one
     "Name each image as deep as the promise allows"
     tree,levels = self.tree,self.tree.levels
     if clash := {*levels}&{*_COLUMNS}: raise ZooError(f"A level is called '{min(clash)}' like another column.", 'Rename it in the table of the tree.')
