@@ -6,10 +6,11 @@
 __all__ = ['index_files', 'unzip', 'open_bundle', 'bundle_table']
 
 # %% ../../nbs/data/09a_bundle.ipynb #5af30a15
-import hashlib, os, posixpath, re, shutil, zipfile, zlib
+import os, posixpath, re, shutil
 from pathlib import Path
 import pandas as pd
-from ..core import ZooError, atomic_folder, inside, progress, read_json, write_json
+from ..core import ZooError, atomic_folder, progress, read_json, write_json
+from .archives import _mark, unpack
 from .items import items_from_folder
 from .tsv import _types, _with_types, read_tsv
 
@@ -25,46 +26,12 @@ def index_files(
     return sorted(f for f in p.rglob('ecotaxa*') if ours(f))
 
 # %% ../../nbs/data/09a_bundle.ipynb #74c341e7
-_grows = 100 # times that a zip may grow, beyond the first 100 MB
-_mark = '.from_zip.json'
-
-def _members(z, path):
-    "The files of a zip, without those that a Mac adds"
-    res = [o for o in z.infolist() if not o.is_dir() and not o.filename.startswith('__MACOSX/')]
-    size = sum(o.file_size for o in res)
-    if size>1e8+_grows*os.path.getsize(path): raise ZooError(f'{path} would unpack to {size/1e9:.1f} GB.', 'Unpack it yourself if you trust it.')
-    if len({o.filename for o in res})<len(res): raise ZooError(f'{path} holds two files of one name.', 'Unpack it yourself.')
-    if locked := [o.filename for o in res if o.flag_bits & 1]: raise ZooError(f'{path}: {locked[0]!r} is encrypted.', 'Unpack it yourself.')
-    return res
-
-def _key(members): return hashlib.sha256(repr(sorted((o.filename, o.CRC, o.file_size) for o in members)).encode()).hexdigest()[:16]
-
-def _pour(z, path, members, into):
-    for o in progress(members, desc='unzip'):
-        f = inside(into, o.filename.replace('\\', '/'))
-        f.parent.mkdir(parents=True, exist_ok=True)
-        with z.open(o) as a, open(f, 'wb') as b: shutil.copyfileobj(a, b, 1<<20)
-
-# %% ../../nbs/data/09a_bundle.ipynb #c495bbce
 def unzip(
     path, # a .zip
     to=None, # folder to make; None: beside the zip, with its name
 )->Path: # the folder
-    "Unpack a zip, whole or not at all; a folder that was unpacked from the same zip is taken as it is"
-    to = Path(to) if to is not None else Path(path).with_suffix('')
-    try:
-        with zipfile.ZipFile(path) as z:
-            members = _members(z, path)
-            key = _key(members)
-            if (to/_mark).is_file() and read_json(to/_mark)==dict(key=key): return to
-            if to.exists(): raise ZooError(f'{to} exists already, and not from {Path(path).name} as it is.', 'Say to=... for another folder, or delete it.')
-            with atomic_folder(to) as d:
-                _pour(z, path, members, d)
-                for o in sorted(d.rglob('*Images.zip')): unzip(o), o.unlink()
-                write_json(dict(key=key), d/_mark)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e: raise ZooError(f'{path} is no whole zip: {e}.', 'Download it again.') from None
-    except PermissionError: raise ZooError(f'{to} may not be written.', 'Choose a folder: to=...') from None
-    return to
+    "Unpack a zip and the `*Images.zip` inside; a folder that was unpacked from the same zip is taken as it is"
+    return unpack(path, to, inner='*Images.zip')
 
 # %% ../../nbs/data/09a_bundle.ipynb #d38447c6
 def open_bundle(
