@@ -1,9 +1,10 @@
 """Does a tree help? Flat nets and nets with branches at equal compute, level by level: Tables 4 to 7 of Inria Chile's report, with the control it lacked.
 
     python benchmarks/hierarchy.py ndsb.zoo --save outputs/benchmarks/hierarchy
-    python benchmarks/hierarchy.py drawn.zoo --tree synth --times 2 --out outputs/hierarchy-drawn --save outputs/benchmarks/hierarchy_drawn
+    python benchmarks/hierarchy.py ndsb.zoo --plan benchmarks/hierarchy_frozen.yaml --start outputs/hierarchy --out outputs/hierarchy-frozen --save outputs/benchmarks/hierarchy_frozen
+    python benchmarks/hierarchy.py drawn.zoo --tree synth --out outputs/hierarchy-drawn --save outputs/benchmarks/hierarchy_drawn
 
-The second store is the embedded set, drawn where it is missing (4,000 images).
+The second puts branches on the first flat net of the first study, frozen, as the report did. The third is the embedded set, drawn where it is missing (4,000 images).
 
 Trains the arms of hierarchy.yaml where they are not trained yet (`--part 1/2` and `--part 2/2` side by side; then once more without), predicts the test part at every level of the tree, and saves the
 tables, the paired differences and the pictures. Nothing is chosen on the test part: every net keeps its last epoch, one view. `flat` names the groups above the class it has chosen; `flat, rolled up`
@@ -28,17 +29,18 @@ from zoofast.plan import as_plan
 from zoofast.science.flow import flow
 from zoofast.science.levels import as_levels, level_tables
 from zoofast.science.risk import plot_risk
-from zoofast.study import study
+from zoofast.study import Study, study
 
 def drawn(path):
     "The embedded set as a store"
     if not Path(path).exists(): pack(split_items(synth_items(4000, 0), valid=.2, test=.2, seed=42), path, read=read_synth)
     return Store(path)
 
-def planned(path, tree, times):
-    "The plan for another tree, and for longer"
-    p = as_plan(path)
-    return replace(p, arms={k:s.with_(tree=tree, epochs=s.epochs*times) for k,s in p.arms.items()})
+def planned(path, tree, start=None):
+    "The plan for another tree, and from a net that is there"
+    p,own = as_plan(path),dict(tree=tree)
+    if start: own['start'] = str(Study(start).path(Study(start).plan.runs[0])/'model')
+    return replace(p, arms={k:s.with_(**own) for k,s in p.arms.items()})
 
 def levels_of(st, store, tree, split):
     "{arm: [{level: Preds} of each seed]}"
@@ -78,28 +80,28 @@ def main():
     p.add_argument('--save', help='folder for tables and pictures')
     p.add_argument('--part', default='1/1')
     p.add_argument('--tree', default='ndsb')
-    p.add_argument('--times', type=int, default=1, help='so many times the epochs of the plan')
+    p.add_argument('--start', help='the folder of a study, whose first flat net all arms start from')
     p.add_argument('--precision', type=float, default=.9)
     a = p.parse_args()
     store,tree = drawn(a.store) if a.tree=='synth' else Store(a.store),as_tree(a.tree)
     tree = tree.match(store.vocab)
-    st = study(planned(a.plan, a.tree, a.times), store, a.out, part=a.part, models=True)
+    st = study(planned(a.plan, a.tree, a.start), store, a.out, part=a.part, models=True)
     if a.part!='1/1' or st.stopped or not a.save: return
     out = Path(a.save)
     models = named(levels_of(st, store, tree, st.plan.split), tree)
     t = level_tables(models, tree)
     t.save(out)
-    pairs = [('macro_f1',o,False) for o in tree.levels]+[('accuracy',o,False) for o in tree.levels]+[('coherence','path',False), ('consistency','path',False), ('distance','path',False)]
+    pairs = [('macro_f1',o,False) for o in tree.levels]+[('accuracy',o,False) for o in tree.levels]+[('coherence','path',False), ('consistency','path',False), ('severity','path',False)]
     diffs = pd.concat([t.differences(s, None if l=='path' else l).assign(score=s, level=l) for s,l,_ in pairs])
     write_csv(diffs, out/'differences.csv'), write_csv(costs(st), out/'costs.csv')
     t.plot().save(out/'macro_f1.png'), t.plot('accuracy').save(out/'accuracy.png')
-    asked = [k for k in models if k!='flat']
-    deep = depths({k:models[k] for k in asked}, named(levels_of(st, store, tree, 'valid'), tree), tree, a.precision)
+    asked,flat = [k for k in models if k!='flat'],next(o for o in models if o!='flat')
+    valid = levels_of(st, store, tree, 'valid')
+    deep = depths({k:models[k] for k in asked}, named(valid, tree), tree, a.precision)
     write_csv(deep, out/'depth.csv')
-    first = models['flat, rolled up'][0]
-    rule = fit_descent(levels_of(st, store, tree, 'valid')['flat'][0], tree, a.precision)
-    plot_risk(first, tree, {f'promised {a.precision:.0%}':rule}).save(out/'risk.png')
-    for k in ('flat, rolled up','BA'): flow(models[k][0], tree).save(out/f"flow_{'flat' if k!='BA' else k}.png")
+    rule = fit_descent(next(iter(valid.values()))[0], tree, a.precision)
+    plot_risk(models[flat][0], tree, {f'promised {a.precision:.0%}':rule}).save(out/'risk.png')
+    for k,o in ((flat,'flat'), ('BA','BA')): flow(models[k][0], tree).save(out/f'flow_{o}.png')
     write_json(dict(versions=versions(), images=t.images, precision=a.precision), out/'about.json')
     print(deep[deep['rank']=='any'].groupby(['model','rule'], sort=False)[['share','right','bits','area']].mean().round(3).to_string())
     print(t), print(diffs.round(4).to_string(index=False)), print(costs(st).to_string(index=False))
