@@ -226,6 +226,7 @@ import zoofast.naming
 
 # %% ../nbs/41_cli.ipynb #746d60d5
 import zoofast.exchange
+import zoofast.published
 
 # %% ../nbs/41_cli.ipynb #cbdf307a
 @_command('zoofast report preds.parquet --out page.html\nzoofast report plain=a.parquet focal=b.parquet --store plankton.zoo --tree ndsb --out page.html',
