@@ -22,7 +22,14 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report', 'plot_tree',
            'Embeds', 'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne',
            'cam_layers', 'grad_cam', 'deletion', 'occlusion', 'best_subset', 'diversity', 'plot_diversity',
-           'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms']
+           'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms',
+           'check_ecotaxa', 'read_ecotaxa', 'write_ecotaxa', 'check_bins', 'items_from_ifcb', 'pack_ifcb', 'read_bin',
+           'bin_counts', 'read_class_h5', 'write_class_csv', 'write_class_h5', 'as_tree', 'branch_config',
+           'branch_schedule', 'tree_loss', 'predict_levels', 'Descent', 'fit_descent', 'risk_area', 'risk_curve',
+           'try_descent', 'fit_sets', 'fit_thresholds', 'LevelTables', 'as_levels', 'level_tables', 'path_table',
+           'Flow', 'flow', 'plot_promise', 'plot_ranks', 'plot_risk', 'show_ranks', 'fit_quantifier', 'abundance',
+           'check_shift', 'plot_abundance', 'plot_found', 'plot_quantifiers', 'quantifier_table', 'try_quantifiers',
+           'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template', 'check_dwc', 'dwc_tables']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -30,6 +37,9 @@ from .preds import Preds
 from .data.items import check_items, class_counts, imbalance, items_from_folder, items_from_table
 from .data.splits import duplicates, leaks, split_items
 from .data.public import items_from_ip102
+from .data.ecotaxa import check_ecotaxa, read_ecotaxa, write_ecotaxa
+from .data.ifcb import check_bins, items_from_ifcb, pack_ifcb, read_bin
+from .data.class_scores import bin_counts, read_class_h5, write_class_csv, write_class_h5
 from .data.camera import synth_classes
 from .data.synth import synth_folder, synth_store, tiny_store
 from .data.images import read_image
@@ -41,8 +51,9 @@ from .data.dls import StoreBlock, file_dls, store_dls
 from .data.features import measure
 from .data.policies import Policy, as_policy
 from .data.taxonomy import Taxonomy, merge_preds
-from .data.trees import TREES, compare_trees, shipped_tree, suggest_places
+from .data.trees import TREES, as_tree, compare_trees, shipped_tree, suggest_places
 from .models.cyclic import cyclic
+from .models.hierarchy import branch_config
 from .models.backbones import zoo_model
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5, macro_f1, per_class, scores
 from .train.callbacks import EMA, KeepBest, Phases, ProgressiveSize, StopOnNaN
@@ -50,6 +61,7 @@ from .train.speed import Autocast, ChannelsLast, Compile
 from .train.optim import zoo_splitter
 from .train.losses import LOSSES, make_loss
 from .train.mixing import mix_callback
+from .train.branches import branch_schedule, tree_loss
 from .train.finetune import Frozen
 from .train.schedules import EarlyStop, Plateau
 from .train.spec import Spec
@@ -65,17 +77,31 @@ from .selection import choose_members, forward_select, plot_choice
 from .subsets import best_subset, diversity, plot_diversity, plot_subsets, subset_scores
 from .bags import bag_split, bag_weights, train_bag
 from .ensemble import load_ensemble, predict, save_ensemble
+from .levels import predict_levels
+from .descent import Descent, fit_descent, risk_area, risk_curve, try_descent
+from .sets import fit_sets
+from .thresholds import fit_thresholds
 from .beyond.fusion import Fusion, cross_fusion, fit_fusion
 from .beyond.pseudo import predict_sharded, pseudo_targets, train_sharded
 from .beyond.pretrain import pretrain
 from .outputs import write_probs, write_submission
 from .science.look import Picture, analyse, plot_classes, plot_sizes, show_class_page
-from .science.plots import errors, plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results, top_confusions
+from .science.confusion import plot_confusion, top_confusions
+from .science.plots import errors, plot_curves, plot_scores, score_table, show_errors, show_results
 from .science.intervals import better, class_intervals, compare, intervals, mcnemar
 from .science.panels import plot_calibration, plot_class_accuracy, plot_intervals, plot_support, show_pairs
 from .science.parts import grouped, part_table
 from .science.report import Report, report
 from .science.tree import plot_tree
+from .science.levels import LevelTables, as_levels, level_tables, path_table
+from .science.flow import Flow, flow
+from .science.risk import plot_promise, plot_ranks, plot_risk, show_ranks
+from .science.quantify import fit_quantifier
+from .science.abundance import abundance, check_shift, plot_abundance
+from .science.protocol import plot_found, plot_quantifiers, quantifier_table, try_quantifiers
+from .science.promises import plot_sets, plot_thresholds, show_sets
+from .science.taxa import taxa_template
+from .science.dwc import check_dwc, dwc_tables
 from .science.embed import Embeds, WatchEmbeds, agreement, embed, nearest, plot_embeds, show_nearest, tsne
 from .science.explain import cam_layers, grad_cam
 from .science.cover import deletion, occlusion
@@ -92,13 +118,18 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'measure', 'cyclic', 'zoo_model', 'zoo_splitter', 'Accuracy', 'BalancedAccuracy', 'LogLoss', 'MacroF1', 'Top5', 'macro_f1', 'per_class',
          'scores', 'EMA', 'KeepBest', 'Phases', 'ProgressiveSize', 'StopOnNaN', 'Autocast', 'ChannelsLast', 'Compile', 'Spec', 'get_recipe',
          'recipes', 'load_model', 'save_model', 'train', 'zoo_learner', 'predict_members', 'adjust', 'fit_tau', 'fit_temperature', 'choose_weights',
-         'combine', 'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'plot_choice', 'bag_split', 'bag_weights', 'train_bag',
-         'Fusion', 'cross_fusion', 'fit_fusion', 'predict_sharded', 'pseudo_targets', 'train_sharded', 'pretrain', 'load_ensemble', 'predict',
-         'save_ensemble', 'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves',
-         'plot_scores', 'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo', 'LOSSES',
-         'make_loss', 'mix_callback', 'Frozen', 'EarlyStop', 'Plateau', 'items_from_ip102', 'Policy', 'as_policy', 'Taxonomy', 'merge_preds',
-         'TREES', 'compare_trees', 'shipped_tree', 'suggest_places', 'better', 'class_intervals', 'compare', 'intervals', 'mcnemar',
-         'plot_calibration', 'plot_class_accuracy', 'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report',
-         'plot_tree', 'Embeds', 'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne', 'cam_layers', 'grad_cam',
-         'deletion', 'occlusion', 'best_subset', 'diversity', 'plot_diversity', 'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study',
-         'study', 'tune', 'compare_arms']
+         'combine', 'cross_fit', 'fit_weights', 'choose_members', 'forward_select', 'plot_choice', 'bag_split', 'bag_weights', 'train_bag', 'Fusion',
+         'cross_fusion', 'fit_fusion', 'predict_sharded', 'pseudo_targets', 'train_sharded', 'pretrain', 'load_ensemble', 'predict', 'save_ensemble',
+         'write_probs', 'write_submission', 'Picture', 'analyse', 'errors', 'plot_classes', 'plot_confusion', 'plot_curves', 'plot_scores',
+         'plot_sizes', 'score_table', 'show_class_page', 'show_errors', 'show_results', 'top_confusions', 'run_demo', 'LOSSES', 'make_loss',
+         'mix_callback', 'Frozen', 'EarlyStop', 'Plateau', 'items_from_ip102', 'Policy', 'as_policy', 'Taxonomy', 'merge_preds', 'TREES',
+         'compare_trees', 'shipped_tree', 'suggest_places', 'better', 'class_intervals', 'compare', 'intervals', 'mcnemar', 'plot_calibration',
+         'plot_class_accuracy', 'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report', 'plot_tree', 'Embeds',
+         'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne', 'cam_layers', 'grad_cam', 'deletion', 'occlusion',
+         'best_subset', 'diversity', 'plot_diversity', 'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms',
+         'check_ecotaxa', 'read_ecotaxa', 'write_ecotaxa', 'check_bins', 'items_from_ifcb', 'pack_ifcb', 'read_bin', 'bin_counts', 'read_class_h5',
+         'write_class_csv', 'write_class_h5', 'as_tree', 'branch_config', 'branch_schedule', 'tree_loss', 'predict_levels', 'Descent', 'fit_descent',
+         'risk_area', 'risk_curve', 'try_descent', 'fit_sets', 'fit_thresholds', 'LevelTables', 'as_levels', 'level_tables', 'path_table', 'Flow',
+         'flow', 'plot_promise', 'plot_ranks', 'plot_risk', 'show_ranks', 'fit_quantifier', 'abundance', 'check_shift', 'plot_abundance',
+         'plot_found', 'plot_quantifiers', 'quantifier_table', 'try_quantifiers', 'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template',
+         'check_dwc', 'dwc_tables']
