@@ -49,7 +49,8 @@ def _lap(model, xb, bf16):
     sum(F.cross_entropy(o, torch.arange(len(o), device=x.device)%o.shape[1]) for o in out).backward()
     wait()
     t = now()-t
-    return t,torch.stack([p.grad.float().norm() for p in model.parameters() if p.grad is not None]).norm().item() if all(o.isfinite().all() for o in out) else math.nan
+    if not all(o.isfinite().all() for o in out): return t,math.nan
+    return t,torch.stack([p.grad.float().norm() for p in model.parameters() if p.grad is not None]).norm().item()
 
 # %% ../../nbs/train/02a_speed.ipynb #f8a95e8c
 _border = 1.1 # how much faster bf16 has to be
