@@ -179,7 +179,7 @@ def _columns(items):
     if 'img_file_name' not in t:
         ends = [posixpath.splitext(p)[1] for p in items.path]
         t.insert(1, 'img_file_name', _unique([_safe(i if i.endswith(e) else i+e) for i,e in zip(items.id, ends)]))
-    if not any(c.startswith('sample_') for c in t) and (items['sample']!='').any(): t['sample_id'] = items['sample']
+    if 'object_id' not in items and not any(c.startswith('sample_') for c in t) and (items['sample']!='').any(): t['sample_id'] = items['sample']
     if (items.label!='').any() and not any(c.startswith('object_annotation_') for c in t):
         _set(t, items.label!='', object_annotation_status='validated', object_annotation_category=items.label)
     return t
