@@ -55,7 +55,8 @@ def _said(a):
     _arg('--valid-years', type=_options['valid_years'], metavar='YEARS', help='of whoi: to choose on'),
     _arg('--test-years', type=_options['test_years'], metavar='YEARS', help='of whoi: for the end'),
     _arg('--valid', type=float, default=.1, metavar='SHARE', help='to choose on, where the set has no such part (default 0.1)'),
-    _arg('--test', type=float, default=0., metavar='SHARE', help='for the end, likewise (default 0)'), _arg('--seed', type=int, default=42, help='of that split (default 42)'),
+    _arg('--test', type=float, default=0., metavar='SHARE', help='for the end, likewise (default 0)'),
+    _arg('--seed', type=int, default=42, help='of that split (default 42)'),
     _arg('--channels', type=int, default=1, choices=[1,3], help='1 grey (default), 3 colour'),
     _arg('--on-bad', default='raise', choices=['raise','skip'], help='unreadable images: stop and list them (default), or leave them out'),
     _arg('--overwrite', action='store_true', help='replace STORE'))

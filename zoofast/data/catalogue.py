@@ -117,9 +117,10 @@ _others = [
              'Kaggle.'),
     PublicSet('zoolake', 'Deep learning classification of lake zooplankton',
         'Kyathanahally, S. P.; Hardeman, T.; Merz, E.; Bulas, T.; Reyes, M.; Isles, P.; Pomati, F.; Baity-Jesi, M.', 2021, 'Frontiers in Microbiology, 12',
-        'https://opendata.eawag.ch/dataset/deep-learning-classification-of-zooplankton-from-lakes', '10.3389/fmicb.2021.746297', 'CC0', 'over 17,900', '35',
+        'https://opendata.eawag.ch/dataset/deep-learning-classification-of-zooplankton-from-lakes',
+        '10.3389/fmicb.2021.746297', 'CC0 or CC BY', 'over 17,900', '35',
         files='https://opendata.eawag.ch/dataset/52b6ba86-5ecb-448c-8c01-eec7cb209dc7/resource/1cc785fa-36c2-447d-bb11-92ce1d1f3f2d/download/data.zip',
-        note='The licence is in doubt: planktonzilla says CC0 by the deposit in one place and CC BY in another.')]
+        note='The licence is in doubt: planktonzilla says CC0, by the deposit, in one place and CC BY in another.')]
 
 # %% ../../nbs/data/08d_catalogue.ipynb #c7120f9e
 _by_hand = [

@@ -73,6 +73,9 @@ def _try(url, path, size, timeout):
         return part
     with answer:
         if answer.status!=206: have = 0
+        elif _tag(answer)!=known['tag'] or not answer.headers['Content-Range'].startswith(f'bytes {have}-'):
+            part.unlink()
+            raise _Again('the file was changed meanwhile')
         n = _checked(answer, url, path, size)
         write_json(dict(url=url, tag=_tag(answer), size=n), note)
         with open(part, 'ab' if have else 'wb') as f:
