@@ -22,7 +22,7 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report', 'plot_tree',
            'Embeds', 'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne',
            'cam_layers', 'grad_cam', 'deletion', 'occlusion', 'best_subset', 'diversity', 'plot_diversity',
-           'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms',
+           'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms', 'bundle_table',
            'check_ecotaxa', 'read_ecotaxa', 'write_ecotaxa', 'check_bins', 'items_from_ifcb', 'pack_ifcb', 'read_bin',
            'bin_counts', 'read_class_h5', 'write_class_csv', 'write_class_h5', 'as_tree', 'branch_config',
            'branch_schedule', 'tree_loss', 'predict_levels', 'Descent', 'fit_descent', 'risk_area', 'risk_curve',
@@ -37,7 +37,7 @@ from .preds import Preds
 from .data.items import check_items, class_counts, imbalance, items_from_folder, items_from_table
 from .data.splits import duplicates, leaks, split_items
 from .data.public import items_from_ip102
-from .data.ecotaxa import check_ecotaxa, read_ecotaxa, write_ecotaxa
+from .data.ecotaxa import bundle_table, check_ecotaxa, read_ecotaxa, write_ecotaxa
 from .data.ifcb import check_bins, items_from_ifcb, pack_ifcb, read_bin
 from .data.class_scores import bin_counts, read_class_h5, write_class_csv, write_class_h5
 from .data.camera import synth_classes
@@ -127,7 +127,7 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'plot_class_accuracy', 'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report', 'plot_tree', 'Embeds',
          'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne', 'cam_layers', 'grad_cam', 'deletion', 'occlusion',
          'best_subset', 'diversity', 'plot_diversity', 'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms',
-         'check_ecotaxa', 'read_ecotaxa', 'write_ecotaxa', 'check_bins', 'items_from_ifcb', 'pack_ifcb', 'read_bin', 'bin_counts', 'read_class_h5',
+         'bundle_table', 'check_ecotaxa', 'read_ecotaxa', 'write_ecotaxa', 'check_bins', 'items_from_ifcb', 'pack_ifcb', 'read_bin', 'bin_counts', 'read_class_h5',
          'write_class_csv', 'write_class_h5', 'as_tree', 'branch_config', 'branch_schedule', 'tree_loss', 'predict_levels', 'Descent', 'fit_descent',
          'risk_area', 'risk_curve', 'try_descent', 'fit_sets', 'fit_thresholds', 'LevelTables', 'as_levels', 'level_tables', 'path_table', 'Flow',
          'flow', 'plot_promise', 'plot_ranks', 'plot_risk', 'show_ranks', 'fit_quantifier', 'abundance', 'check_shift', 'plot_abundance',
