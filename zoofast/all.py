@@ -22,14 +22,16 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report', 'plot_tree',
            'Embeds', 'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne',
            'cam_layers', 'grad_cam', 'deletion', 'occlusion', 'best_subset', 'diversity', 'plot_diversity',
-           'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms', 'bundle_table',
-           'check_ecotaxa', 'read_ecotaxa', 'write_ecotaxa', 'check_bins', 'items_from_ifcb', 'pack_ifcb', 'read_bin',
-           'bin_counts', 'read_class_h5', 'write_class_csv', 'write_class_h5', 'as_tree', 'branch_config',
-           'branch_schedule', 'tree_loss', 'predict_levels', 'Descent', 'fit_descent', 'risk_area', 'risk_curve',
-           'try_descent', 'fit_sets', 'fit_thresholds', 'LevelTables', 'as_levels', 'level_tables', 'path_table',
-           'Flow', 'flow', 'plot_promise', 'plot_ranks', 'plot_risk', 'show_ranks', 'fit_quantifier', 'abundance',
-           'check_shift', 'plot_abundance', 'plot_found', 'plot_quantifiers', 'quantifier_table', 'try_quantifiers',
-           'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template', 'check_dwc', 'dwc_tables']
+           'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms', 'unpack',
+           'download', 'cite', 'download_set', 'public_sets', 'read_set', 'Novelty', 'fit_novelty', 'judge_novelty',
+           'leave_out', 'plot_novelty', 'show_novelty', 'label_doubts', 'look_next', 'near_twins', 'show_next',
+           'bundle_table', 'check_ecotaxa', 'read_ecotaxa', 'write_ecotaxa', 'check_bins', 'items_from_ifcb',
+           'pack_ifcb', 'read_bin', 'bin_counts', 'read_class_h5', 'write_class_csv', 'write_class_h5', 'as_tree',
+           'branch_config', 'branch_schedule', 'tree_loss', 'predict_levels', 'Descent', 'fit_descent', 'risk_area',
+           'risk_curve', 'try_descent', 'fit_sets', 'fit_thresholds', 'LevelTables', 'as_levels', 'level_tables',
+           'path_table', 'Flow', 'flow', 'plot_promise', 'plot_ranks', 'plot_risk', 'show_ranks', 'fit_quantifier',
+           'abundance', 'check_shift', 'plot_abundance', 'plot_found', 'plot_quantifiers', 'quantifier_table',
+           'try_quantifiers', 'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template', 'check_dwc', 'dwc_tables']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -37,6 +39,9 @@ from .preds import Preds
 from .data.items import check_items, class_counts, imbalance, items_from_folder, items_from_table
 from .data.splits import duplicates, leaks, split_items
 from .data.public import items_from_ip102
+from .data.archives import unpack
+from .data.download import download
+from .data.catalogue import cite, download_set, public_sets, read_set
 from .data.ecotaxa import bundle_table, check_ecotaxa, read_ecotaxa, write_ecotaxa
 from .data.ifcb import check_bins, items_from_ifcb, pack_ifcb, read_bin
 from .data.class_scores import bin_counts, read_class_h5, write_class_csv, write_class_h5
@@ -100,6 +105,9 @@ from .science.quantify import fit_quantifier
 from .science.abundance import abundance, check_shift, plot_abundance
 from .science.protocol import plot_found, plot_quantifiers, quantifier_table, try_quantifiers
 from .science.promises import plot_sets, plot_thresholds, show_sets
+from .science.novelty import Novelty, fit_novelty
+from .science.unseen import judge_novelty, leave_out, plot_novelty, show_novelty
+from .science.active import label_doubts, look_next, near_twins, show_next
 from .science.taxa import taxa_template
 from .science.dwc import check_dwc, dwc_tables
 from .science.embed import Embeds, WatchEmbeds, agreement, embed, nearest, plot_embeds, show_nearest, tsne
@@ -127,6 +135,8 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'plot_class_accuracy', 'plot_intervals', 'plot_support', 'show_pairs', 'grouped', 'part_table', 'Report', 'report', 'plot_tree', 'Embeds',
          'WatchEmbeds', 'agreement', 'embed', 'nearest', 'plot_embeds', 'show_nearest', 'tsne', 'cam_layers', 'grad_cam', 'deletion', 'occlusion',
          'best_subset', 'diversity', 'plot_diversity', 'plot_subsets', 'subset_scores', 'Plan', 'as_plan', 'Study', 'study', 'tune', 'compare_arms',
+         'unpack', 'download', 'cite', 'download_set', 'public_sets', 'read_set',
+         'Novelty', 'fit_novelty', 'judge_novelty', 'leave_out', 'plot_novelty', 'show_novelty', 'label_doubts', 'look_next', 'near_twins', 'show_next',
          'bundle_table', 'check_ecotaxa', 'read_ecotaxa', 'write_ecotaxa', 'check_bins', 'items_from_ifcb', 'pack_ifcb', 'read_bin', 'bin_counts', 'read_class_h5',
          'write_class_csv', 'write_class_h5', 'as_tree', 'branch_config', 'branch_schedule', 'tree_loss', 'predict_levels', 'Descent', 'fit_descent',
          'risk_area', 'risk_curve', 'try_descent', 'fit_sets', 'fit_thresholds', 'LevelTables', 'as_levels', 'level_tables', 'path_table', 'Flow',
