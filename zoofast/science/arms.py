@@ -60,6 +60,8 @@ def _contrast(c, w):
     return dict(value=line[0], lo=line[0]-half, hi=line[0]+half, p=2*stdtr(min(df, 1e9), -abs(line[0])/var**.5) if var>0 else float(line[0]==0))
 
 # %% ../../nbs/science/06_arms.ipynb #68f8cbe8
+_LOW = ('log_loss','ece') # smaller is better, and there is no largest
+
 @patch(as_prop=True)
 def table(self:Comparison)->pd.DataFrame: # arm, factors, runs, mean, sd (over seeds), lo, hi, and means of the other scores
     "What each arm scored"
@@ -69,7 +71,8 @@ def table(self:Comparison)->pd.DataFrame: # arm, factors, runs, mean, sd (over s
         if not len(t): continue
         r = _contrast(self, {a:1.})
         other = {k:t[k].mean() for k in ('macro_f1','accuracy','balanced_accuracy','log_loss') if k!=self.score and k in t}
-        own = dict(runs=len(t), mean=r['value'], sd=pd.Series(self.draws[t.index,0]).std(), lo=r['lo'], hi=r['hi'])
+        lo,hi = np.clip([r['lo'],r['hi']], 0, np.inf if self.score in _LOW else 1)
+        own = dict(runs=len(t), mean=r['value'], sd=pd.Series(self.draws[t.index,0]).std(), lo=lo, hi=hi)
         lines.append(dict(arm=a, **self.plan.factors.get(a, {}), **own, **other))
     return pd.DataFrame(lines)
 
@@ -79,7 +82,7 @@ def _verdicts(c, lines):
     t = pd.DataFrame(lines, columns=list(lines[0]) if lines else ['arm','value','lo','hi','p']).rename(columns=dict(value='diff'))
     t['p_holm'],ok = np.nan,t.p.notna()
     t.loc[ok, 'p_holm'] = holm(t.p[ok])
-    up = (t['diff']>0)!=(c.score in ('log_loss','ece'))
+    up = (t['diff']>0)!=(c.score in _LOW)
     t['verdict'] = np.where(~ok, 'too few runs', np.where(t.p_holm>1-c.level, 'not established', np.where(up, 'better', 'worse')))
     return t
 
@@ -93,7 +96,7 @@ def differences(self:Comparison,
     if base not in x: raise ZooError(f'No run of the baseline {base!r} is done.', f"Choose one of {', '.join(x)}.")
     for a in (o for o in self.plan.arms if o in x and o!=base):
         d = (x[a]-x[base]).dropna()
-        win = (d<0) if self.score in ('log_loss','ece') else (d>0)
+        win = (d<0) if self.score in _LOW else (d>0)
         lines.append(dict(arm=a, pairs=len(d), wins=int(win.sum()), **_contrast(self, {a:1., base:-1.})))
     return _verdicts(self, lines)
 

@@ -180,14 +180,15 @@ def plot_novelty(
     for s,name,col in ((~d.novel,'known',COLORS[0]),(d.novel,'unseen',COLORS[1])):
         a.hist(d[kind][s].clip(lo, hi), bins, weights=np.full(s.sum(), 100/s.sum()), histtype='stepfilled', alpha=.55, color=col, label=f'{name} ({s.sum():,})')
     if np.isfinite(res.limits[kind]): a.axvline(res.limits[kind], color=INK, lw=1, label=f'limit: keep {res.keep:.0%}')
-    a.set(xlabel=f'strangeness ({kind})', ylabel='% of images'), a.legend(fontsize=6.5, loc='best')
+    box = dict(fontsize=6.5, frameon=True, framealpha=.85, edgecolor='none')
+    a.set(xlabel=f'strangeness ({kind})', ylabel='% of images', ylim=(0,1.45*a.get_ylim()[1])), a.legend(**box, loc='upper left')
     for i,r in enumerate(res.table.itertuples()):
         k,v = np.sort(d[r.kind][~d.novel]),np.sort(d[r.kind][d.novel])
         x = np.linspace(0, 1, 201)
         y = 1-np.searchsorted(v, np.quantile(k, 1-x), side='right')/len(v)
         b.plot(x, y, color=COLORS[i%6], lw=1.2, label=f'{r.kind} {r.auroc:.2f}')
     b.plot([0,1], [0,1], color=MUTED, lw=.7, ls=':'), b.set(xlabel='known images flagged', ylabel='unseen images flagged')
-    b.legend(fontsize=6.5, loc='lower right', title='AUROC', title_fontsize=6.5)
+    b.legend(**box, loc='lower right', title='AUROC', title_fontsize=6.5)
     t = res.classes(kind)
     c.barh(range(n), t.caught*100, color=COLORS[1], alpha=.55, height=.7)
     for i,o in enumerate(t.itertuples()):
