@@ -91,13 +91,13 @@ def main():
     models = named(levels_of(st, store, tree, st.plan.split), tree)
     t = level_tables(models, tree)
     t.save(out)
-    pairs = [('macro_f1',o,False) for o in tree.levels]+[('accuracy',o,False) for o in tree.levels]+[('coherence','path',False), ('consistency','path',False), ('severity','path',False)]
-    diffs = pd.concat([t.differences(s, None if l=='path' else l).assign(score=s, level=l) for s,l,_ in pairs])
+    asked = [(s,l) for s in ('macro_f1','accuracy') for l in tree.levels]+[(s,None) for s in ('coherence','consistency','severity')]
+    diffs = pd.concat([t.differences(s, l).assign(score=s, level=l or 'path') for s,l in asked])
     write_csv(diffs, out/'differences.csv'), write_csv(costs(st), out/'costs.csv')
     t.plot().save(out/'macro_f1.png'), t.plot('accuracy').save(out/'accuracy.png')
-    asked,flat = [k for k in models if k!='flat'],next(o for o in models if o!='flat')
+    flat = next(o for o in models if o!='flat')
     valid = levels_of(st, store, tree, 'valid')
-    deep = depths({k:models[k] for k in asked}, named(valid, tree), tree, a.precision)
+    deep = depths({k:o for k,o in models.items() if k!='flat'}, named(valid, tree), tree, a.precision)
     write_csv(deep, out/'depth.csv')
     rule = fit_descent(next(iter(valid.values()))[0], tree, a.precision)
     plot_risk(models[flat][0], tree, {f'promised {a.precision:.0%}':rule}).save(out/'risk.png')

@@ -90,6 +90,8 @@ from .beyond.fusion import Fusion, cross_fusion, fit_fusion
 from .beyond.pseudo import predict_sharded, pseudo_targets, train_sharded
 from .beyond.pretrain import pretrain
 from .outputs import write_probs, write_submission
+
+# %% ../nbs/42_all.ipynb #2cb942fd
 from .science.look import Picture, analyse, plot_classes, plot_sizes, show_class_page
 from .science.confusion import plot_confusion, top_confusions
 from .science.plots import errors, plot_curves, plot_scores, score_table, show_errors, show_results

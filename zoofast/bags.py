@@ -51,7 +51,7 @@ def train_bag(
         folders.append(f := out.with_name(f'{out.name}-{s}'))
         if f.exists():
             if not _is_copy(f, spec.with_(seed=s)): raise ZooError(f'{f} holds another model.', 'Choose another `out`, or delete it.')
-        elif train(spec.with_(seed=s), bag_split(store, s, valid), f, **kwargs).stopped.startswith('interrupted'): raise KeyboardInterrupt
+        elif train(spec.with_(seed=s), bag_split(store, s, valid), f, **kwargs).interrupted: raise KeyboardInterrupt
     return folders
 
 # %% ../nbs/22d_bags.ipynb #5166645b

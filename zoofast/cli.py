@@ -128,7 +128,7 @@ def _train(a):
     warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)       # says how to save in Python
     soft = a.soft and Preds.load(a.soft)
     learn = train(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite, soft=soft)
-    if learn.stopped.startswith('interrupted'):
+    if learn.interrupted:
         _err(f'{learn.stopped}; what {len(learn.history.rows)} whole epochs brought is being saved.')
         if len(learn.history.rows): _err(f'it is in {save_model(learn, a.out, overwrite=a.overwrite)}')
         raise KeyboardInterrupt

@@ -49,7 +49,7 @@ def _train(specs, store, out, say, show):
     "Train each spec on the store and save it: {name: folder}"
     for k,s in specs.items():
         say(f'training {k}: {s.arch}, {s.epochs} epochs at {s.size} px', 'train')
-        if train(s, store, out=out/k, show=show).stopped.startswith('interrupted'): raise KeyboardInterrupt
+        if train(s, store, out=out/k, show=show).interrupted: raise KeyboardInterrupt
     return {k:out/k for k in specs}
 
 def _look(members, store, split, show):

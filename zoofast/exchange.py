@@ -8,13 +8,13 @@ __all__ = []
 # %% ../nbs/40c_exchange.ipynb #7b87275f
 import tempfile
 from pathlib import Path
-import pandas as pd
 from .core import ZooError
 from .shell import _arg, _command
 
 # %% ../nbs/40c_exchange.ipynb #ec792243
 def _look(items, n):
     "What people and machines said about the objects of a project"
+    import pandas as pd
     who = items.get('object_annotation_status', items.label*0).str.strip().str.lower().replace('', 'no status')
     n_of = {k:items[c].nunique() for k,c in dict(objects='object_id', samples='sample', tables='tsv').items()}
     print(f"{len(items):,} images of {n_of['objects']:,} objects in {n_of['samples']:,} samples and {n_of['tables']:,} tables", '', sep='\n')

@@ -77,8 +77,9 @@ def _source(start, arch):
     if plain(m.arch)!=plain(arch): raise ZooError(f'The model to start from is a {m.arch}, not a {arch}.', f"Set arch='{m.arch}'.")
     return m
 
-def _begin(dls, arch, start, archs, **kw):
+def _begin(dls, arch, start, archs, seed=None, **kw):
     "A net for these DataLoaders, and the names of the classes that its head knows already"
+    if seed is not None: seed_all(seed)
     (c,size,meta,inputs),src = _look(dls),_source(start, arch)
     inputs = [dict(o, arch=a) if a else o for o,a in zip_longest(inputs, archs)]
     if src: kw['checkpoint'] = src.model.body.state_dict()
@@ -133,8 +134,7 @@ def zoo_learner(
 )->ZooLearner:
     "A Learner for plankton"
     if branches: kwargs['branches'] = as_branches(branches, tree, dls.vocab)
-    if seed is not None: seed_all(seed)
-    model,taken = _begin(dls, arch, start, archs, pretrained=pretrained, head=head, **kwargs)
+    model,taken = _begin(dls, arch, start, archs, seed, pretrained=pretrained, head=head, **kwargs)
     loss,own = _goal(loss, dls, tree, model, smoothing, weight, branch_weights)
     if metrics is None: metrics = [MacroF1(), Accuracy(), BalancedAccuracy(), Top5(), LogLoss()]
     res = ZooLearner(dls, model, loss_func=loss, opt_func=partial(ZooOptim, opt=opt), lr=_rates(model, lr, lr_head, layer_decay), wd=wd, metrics=metrics,
@@ -254,17 +254,17 @@ def train(
     show:bool=None, # bars; None: where somebody looks, lines on stderr elsewhere; False: silent
     overwrite:bool=False, # replace a model that is at `out`
     soft=None, # Preds whose probabilities are the targets of `spec.share` of each batch
-)->ZooLearner: # trained; `.stopped` says why not to the end
+)->ZooLearner: # trained; `.stopped` says why not to the end, `.interrupted` whether by Ctrl-C
     "Train one member by its recipe"
     if not isinstance(spec, Spec): spec = get_recipe(spec)
     if out is not None: check_free(out, overwrite)
     if not isinstance(store, Store): store = Store(store)
     learn = spec_learner(spec, spec_dls(spec, store, device, soft), cbs)
-    learn.history.csv,learn.stopped = log,''
+    learn.history.csv,learn.stopped,learn.interrupted = log,'',False
     _watch(learn, show)
     try: learn.fit_spec()
     except KeyboardInterrupt:
-        learn.stopped = f'interrupted in epoch {len(learn.history.rows)} of {spec.epochs}'
+        learn.stopped,learn.interrupted = f'interrupted in epoch {len(learn.history.rows)} of {spec.epochs}',True
         warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds what was learned: save_model(learn, folder) keeps it.')
         return learn
     if out is not None: save_model(learn, out, overwrite=overwrite)

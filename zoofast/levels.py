@@ -38,15 +38,14 @@ def _wide(m):
 
 def _cut(m, p):
     "{level: Preds} from those of `_wide(m)`"
-    res,lo = {},0
-    for k,o in m.config['model']['branches']['levels'].items():
-        z = p.logits[:,lo:lo+len(o['names'])]
+    levels,res,lo = m.config['model']['branches']['levels'],{},0
+    n = sum(len(o['names']) for o in levels.values())
+    targs = None if p.targs is None else np.where(p.targs<0, -1, p.targs-n)
+    for k,o in levels.items():
+        own = None if targs is None else np.append(o['of'], -1)[targs]
+        res[k] = replace(p, vocab=list(o['names']), logits=p.logits[:,lo:lo+len(o['names'])], targs=own)
         lo += len(o['names'])
-        res[k] = replace(p, vocab=list(o['names']), logits=z, targs=None)
-    targs = None if p.targs is None else np.where(p.targs<0, -1, p.targs-lo)
-    for k,o in m.config['model']['branches']['levels'].items():
-        if targs is not None: res[k] = replace(res[k], targs=np.append(o['of'], -1)[targs])
-    return res | {'class':_decide(m, replace(p, vocab=list(m.vocab), logits=p.logits[:,lo:], targs=targs))}
+    return res | {'class':_decide(m, replace(p, vocab=list(m.vocab), logits=p.logits[:,n:], targs=targs))}
 
 # %% ../nbs/23a_levels.ipynb #b1cec74d
 def _levels_of(m, p, tree):
@@ -74,7 +73,7 @@ def predict_levels(
     device=None, # 'cpu', 'cuda'; None: the GPU if there is one; Members stay where they are
     rows=None, # of a Store: only these
     progress:bool=None, # bars; None: where one can be seen; False: silent
-    **kwargs, # bs, amp: see `predict_members`
+    bs:int=None, amp=None, # see `predict_members`; over views logits are averaged: probabilities of several levels have no common sum
 )->dict: # {level: Preds}, coarse to fine, the classes last; the same images in the same order
     "Scores of images at every level of a tree: by branches, or rolled up where there are none"
     e = as_ensemble(models, device)
@@ -82,7 +81,7 @@ def predict_levels(
     ms = {k:m for (k,m),w in zip(e.members.items(), share) if w>0}
     tree = _same_tree(list(ms), list(ms.values()), tree)
     asked = [m if tree_of(m) is None else _wide(m) for m in ms.values()]
-    ps = predict_members(asked, images, rows=rows, views=tta or e.tta, progress=progress, **kwargs)
+    ps = predict_members(asked, images, rows=rows, views=tta or e.tta, progress=progress, bs=bs, amp=amp)
     each = {k:_levels_of(m, p, tree) for (k,m),p in zip(ms.items(), ps)}
     w = dict(zip(ms, share[share>0].tolist()))
     return {l:combine({k:o[l] for k,o in each.items()}, w, rule or e.rule) for l in tree.levels}

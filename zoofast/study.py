@@ -102,7 +102,7 @@ def _measure(run, plan, store, tmp, device=None, models=False, cbs=None, show=No
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)
         learn = train(run.spec, store, device=device, cbs=cbs, log=tmp/'history.csv', show=show)
-    if learn.stopped.startswith('interrupted'): raise KeyboardInterrupt
+    if learn.interrupted: raise KeyboardInterrupt
     seconds,m,h = time.perf_counter()-t,as_member(learn),learn.history.df
     p = predict(store, m, tta=plan.tta, rows=store.rows(plan.split, labelled=True), progress=False)
     p.save(tmp/'preds.parquet')

@@ -72,7 +72,7 @@ def _try(spec, store, trial, score, device=None, show=None):
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)
         learn = train(spec, store, device=device, cbs=p, show=show)
-    if learn.stopped.startswith('interrupted'): raise KeyboardInterrupt
+    if learn.interrupted: raise KeyboardInterrupt
     v = learn.history.df[score]
     return float(v.min() if score=='log_loss' else v.max()), len(v), p.pruned
 

@@ -94,7 +94,7 @@ def train_sharded(
     s,paths = shards(store, soft.ids, k, seed),[Path(out)/f'shard{i}' for i in range(k)]
     _same_task(out, spec, soft, k, seed)
     for i,p in enumerate(paths):
-        if not p.exists() and train(spec, store, out=p, soft=soft[s!=i], **kwargs).stopped.startswith('interrupted'): raise KeyboardInterrupt
+        if not p.exists() and train(spec, store, out=p, soft=soft[s!=i], **kwargs).interrupted: raise KeyboardInterrupt
     return [load_model(p, kwargs.get('device')) for p in paths]
 
 # %% ../../nbs/beyond/02_pseudo.ipynb #797d2e5c

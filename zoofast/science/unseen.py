@@ -156,7 +156,7 @@ def leave_out(
     from zoofast.learner import train
     part = hide_classes(store, left, seed)
     if out is not None and Path(out).exists(): learn = _same_model(out, part)
-    elif (learn := train(spec, part, out, show=progress)).stopped.startswith('interrupted'): raise KeyboardInterrupt
+    elif (learn := train(spec, part, out, show=progress)).interrupted: raise KeyboardInterrupt
     return judge_novelty(learn, store, keep, kinds, k, progress)
 
 def _same_model(path, part):
