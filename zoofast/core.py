@@ -149,12 +149,17 @@ def write_json(
 # %% ../nbs/00_core.ipynb #da8ef549
 def read_json(
     path, # a JSON file
+    keys=None, # it must be an object with these keys; None: anything
 ): # what it holds
     "Read a JSON file; a missing or damaged one is named"
-    try: return json.loads(Path(path).read_text(encoding='utf-8'))
+    try: d = json.loads(Path(path).read_text(encoding='utf-8'))
     except FileNotFoundError: raise ZooError(f'{path} is missing.', 'Check the path.') from None
     except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Check the path and its permissions.') from None
-    except ValueError as e: raise ZooError(f'{path} is not valid JSON: {e}.', 'It may be truncated: write it again or take a backup.') from None
+    except (ValueError, RecursionError) as e: raise ZooError(f'{path} is not valid JSON: {e}.', 'It may be truncated: write it again or take a backup.') from None
+    if keys is None: return d
+    lost = [o for o in keys if o not in d] if isinstance(d, dict) else list(keys)
+    if lost or not isinstance(d, dict): raise ZooError(f"{path} lacks {few(lost) or 'names and values'}.", 'It was edited, or is of something else: copy the whole folder again.')
+    return d
 
 # %% ../nbs/00_core.ipynb #141fe967
 def sha256_file(
