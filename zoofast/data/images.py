@@ -6,7 +6,7 @@
 __all__ = ['to_uint8', 'read_image', 'as_planes', 'border_median', 'pixel_hash', 'histogram']
 
 # %% ../../nbs/data/02a_images.ipynb #e182cb4d
-import hashlib, os, stat, struct, warnings
+import hashlib, io, os, stat, struct, warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from ..core import ZooError
@@ -63,12 +63,13 @@ def read_image(
     path, # JPEG, PNG, GIF, BMP, TIFF or WEBP
     channels:int=1, # 1: grey (h,w); 3: RGB (h,w,3)
     max_pixels:float=64e6, # an image with more is refused before it is decoded
+    data:bytes=None, # the bytes of the file, when they come from elsewhere: `path` is then only its name
 )->np.ndarray: # uint8
     "The pixels of an image file, or a `ZooError` that names it"
     if channels not in (1, 3): raise ZooError(f'{channels} channels are not possible.', 'Choose 1 (grey) or 3 (RGB).')
     try:
-        _check_file(path)
-        with open(path, 'rb') as f: return _decode(f, path, channels, max_pixels)
+        if data is None: _check_file(path)
+        with open(path, 'rb') if data is None else io.BytesIO(data) as f: return _decode(f, path, channels, max_pixels)
     except ZooError as e: what,fix = e.what,e.fix
     except FileNotFoundError: what,fix = 'is missing.','Check the path.'
     except UnidentifiedImageError: what,fix = f'is not an image.',f"Known are {', '.join(_FORMATS)}."
