@@ -91,7 +91,7 @@ class CyclicRoll(nn.Module):
     def forward(self, h):
         n,conv,res = _n_views(h, self.group),h.ndim==4,[]
         for k,take in _blocks(self.group, conv):
-            v = (_move(h, _inverse(k)) if conv else h).chunk(n)
+            v = (_move(h, _inverse(k)) if conv else h).unflatten(0, (n,-1))
             res.append(torch.cat([v[i] for i in take]))
         return torch.cat(res, 1)
 
