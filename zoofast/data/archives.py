@@ -6,7 +6,7 @@
 __all__ = ['archive_name', 'unpack']
 
 # %% ../../nbs/data/08b_archives.ipynb #b9ad5c49
-import hashlib, lzma, os, shutil, stat, tarfile, zipfile, zlib
+import bz2, contextlib, gzip, hashlib, lzma, os, shutil, stat, tarfile, zipfile, zlib
 from pathlib import Path
 from ..core import ZooError, atomic_folder, inside, progress, read_json, write_json
 
@@ -21,12 +21,35 @@ def _zip_files(z, path):
         yield o.filename.replace('\\', '/'),o.file_size,lambda o=o: z.open(o)
 
 def _tar_files(t, path):
-    for o in t:
+    def opened(o): t.fileobj.left = None; return t.extractfile(o)
+    while (o := t.next()) is not None:
         t.members.clear()
         if o.isdir(): continue
         if not o.isreg(): raise _refuse(path, o.name, 'is a link' if o.islnk() or o.issym() else 'is no file')
-        yield o.name,o.size,lambda o=o: t.extractfile(o)
+        yield o.name,o.size,lambda o=o: opened(o)
+        t.fileobj.left = _Sips.most
+    t.fileobj.left = None
     while t.fileobj.read(1<<20): pass # to the end, where a compressed archive has its checksum
+
+class _Sips:
+    "A file that gives only so much until it is told that this is content: a header says itself how long it is, and is read into memory"
+    most = 1<<22 # bytes of the headers of one file
+    def __init__(self, f): self.left,self.f,self.seek,self.tell = self.most,f,f.seek,f.tell
+    def read(self, n):
+        if self.left is not None: self.left -= n
+        if self.left is not None and self.left<0: raise tarfile.ReadError(f'a header of more than {self.most:,} bytes')
+        return self.f.read(n)
+
+_packed = {b'\x1f\x8b':gzip.open, b'BZh':bz2.open, b'\xfd7zXZ\0':lzma.open}
+
+@contextlib.contextmanager
+def _open(path):
+    with open(path, 'rb') as f:
+        head = f.read(6)
+        f.seek(0)
+        if head[:2]==b'PK':
+            with zipfile.ZipFile(f) as z: yield z; return
+        with next((g for k,g in _packed.items() if head.startswith(k)), contextlib.nullcontext)(f) as g, tarfile.open(fileobj=_Sips(g), mode='r:') as t: yield t
 
 def _files(a, path): return (_zip_files if isinstance(a, zipfile.ZipFile) else _tar_files)(a, path)
 
@@ -60,7 +83,7 @@ def _pour(a, path, into, limits):
 
 # %% ../../nbs/data/08b_archives.ipynb #0a388518
 _mark = '.from_archive.json'
-_broken = zipfile.BadZipFile,tarfile.ReadError,zlib.error,lzma.LZMAError,EOFError,NotImplementedError
+_broken = zipfile.BadZipFile,tarfile.ReadError,gzip.BadGzipFile,zlib.error,lzma.LZMAError,EOFError,NotImplementedError,RecursionError
 
 def _key(path):
     size = os.path.getsize(path)
@@ -69,10 +92,6 @@ def _key(path):
         f.seek(max(0, size-(1<<20)))
         h.update(f.read())
     return h.hexdigest()[:16]
-
-def _open(path):
-    with open(path, 'rb') as f: head = f.read(4)
-    return zipfile.ZipFile(path) if head[:2]==b'PK' else tarfile.open(path)
 
 def archive_name(
     path, # name of an archive
@@ -83,6 +102,12 @@ def archive_name(
     return name[:-len(end)] if end else ''
 
 # %% ../../nbs/data/08b_archives.ipynb #373b8bfe
+def _in_place(path, limits):
+    "Unpack an archive that was in an archive; the limits are those of the outer one"
+    into = path.with_name(archive_name(path) or f'{path.name}_unpacked')
+    with _open(path) as a: _pour(a, path, into, limits)
+    path.unlink()
+
 def unpack(
     path, # .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz; what it is, its first bytes say
     to=None, # folder to make; None: beside the archive, with its name
@@ -97,9 +122,11 @@ def unpack(
     if to.exists(): raise ZooError(f'{to} exists already, and not from {path.name} as it is.', 'Say to=... for another folder, or delete it.')
     try:
         with _open(path) as a, atomic_folder(to) as d:
-            _pour(a, path, d, _Limits(path, shutil.disk_usage(d).free))
-            for o in sorted(d.rglob(inner)) if inner else (): unpack(o), o.unlink()
+            _pour(a, path, d, limits := _Limits(path, shutil.disk_usage(d).free))
+            for o in sorted(d.rglob(inner)) if inner else (): _in_place(o, limits)
             write_json(key, d/_mark)
     except _broken as e: raise ZooError(f'{path} is no whole archive: {e}.', 'Download it again.') from None
-    except OSError as e: raise ZooError(f'{path} cannot be unpacked to {to}: {e.strerror or e}.', 'Choose another folder: to=...') from None
+    except OSError as e:
+        if e.errno is None: raise ZooError(f'{path} is no whole archive: {e}.', 'Download it again.') from None
+        raise ZooError(f'{path} cannot be unpacked to {to}: {e.strerror}.', 'Choose another folder: to=...') from None
     return to
