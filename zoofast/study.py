@@ -170,8 +170,18 @@ def _do(run, st, store, wandb=None, **kw):
     return row
 
 # %% ../nbs/25_study.ipynb #3a0eac6a
+def _experiment(runs, path):
+    "The run that a file of one experiment describes, if the plan still has it"
+    d = read_json(path)
+    try: own = d['arm'],d['seed'],Spec.from_dict(d['spec'])
+    except (KeyError, TypeError): raise ZooError(f'{path} is no experiment.', 'It holds arm, seed and spec.') from None
+    found = [o for o in runs if (o.arm, o.seed, o.spec)==own]
+    if not found: raise ZooError(f'The plan has no run like {path}: it was changed since.', 'Write the job again.')
+    return found
+
 def _part(runs, part):
-    "Those of `runs` that fall to part 'i/n', counted from 1"
+    "Those of `runs` that fall to part 'i/n', counted from 1, or the one that a JSON file describes"
+    if str(part).endswith('.json'): return _experiment(runs, part)
     i,_,n = str(part).partition('/')
     if not (i.isdecimal() and n.isdecimal() and 1<=int(i)<=int(n)): raise ZooError(f'part={part!r} cannot be read.', "Write '1/3' for the first of three.")
     return runs[int(i)-1::int(n)]
@@ -186,7 +196,7 @@ def study(
     plan, # see `as_plan`; or the folder of a study, to go on
     store, # a Store, or the path of one, split into train, valid and (better) test
     out=None, # folder of the study; what is there already is not computed again
-    part:str='1/1', # '2/3': the second third of the runs, for three machines that share the folder
+    part:str='1/1', # '2/3': the second third of the runs, for three machines that share the folder; or the JSON file of one experiment
     device=None, # None: the GPU if there is one
     models:bool=False, # keep the trained models too, in runs/KEY/model
     wandb=None, # project on Weights & Biases, or options of `wandb.init`; offline unless told otherwise
