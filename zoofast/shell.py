@@ -92,7 +92,8 @@ def main(
         except Exception as e:
             if debug: raise
             if isinstance(e, ZooError): return _err(f"{' '.join(e.what.removeprefix('zoofast ').split())} {_in_shell(e.fix)}".strip()) or 2
+            if isinstance(e, OSError) and e.strerror: return _err(f"{e.filename or 'A file'}: {e.strerror}. Check the name, its permissions and the room on the disk.") or 1
             return _err(f'{type(e).__name__}: {" ".join(str(e).split())[:500]} (ZOOFAST_DEBUG=1 shows where)') or 1
     return 0
 
-def _err(s): print(f'zoofast: {s}', file=sys.stderr)
+def _err(s): print('zoofast: '+''.join(o if o.isprintable() else ascii(o)[1:-1] for o in s), file=sys.stderr)

@@ -57,12 +57,16 @@ def write_bin(
     return Path(out)/name
 
 # %% ../../nbs/data/09d_bins.ipynb #032e14b1
+def _lines(path):
+    try: return Path(path).read_text(encoding='latin-1').splitlines()
+    except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Check it and its permissions.') from None
+
 def read_hdr(
     path, # a .hdr file
 )->dict: # key -> text, keys in lower case
     "The settings in a header"
     path,res = Path(path),{}
-    lines = path.read_text(encoding='latin-1').splitlines()
+    lines = _lines(path)
     if not any(o.strip() for o in lines): raise ZooError(f'{path} is empty.', 'Nothing was recorded, or the copy failed: copy the bin again, or delete it.')
     for o in lines:
         k,colon,v = o.partition(': ')
@@ -84,7 +88,7 @@ def _columns(hdr, style, path):
     return said
 
 def _read_adc(path, cols):
-    lines = path.read_text(encoding='latin-1').splitlines()
+    lines = _lines(path)
     try: a = np.loadtxt(lines, delimiter=',', comments=None, usecols=range(len(cols)), ndmin=2) if lines else np.empty((0, len(cols)))
     except ValueError: a = ()
     if len(a)!=len(lines): raise _fault(path, lines, cols)

@@ -125,12 +125,16 @@ def _two_samples(tables, project):
             if s and a: seen.setdefault(a, s)
 
 # %% ../../nbs/data/09b_ecocheck.ipynb #b6416e39
+_pixels = 64e6 # more are not decoded: see `read_image`
+
 def _image_fault(path):
     "'' for an image that EcoTaxa can read, otherwise why not"
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=('JPEG','PNG','GIF')) as im:
+        with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-            im.load()
+            with Image.open(path, formats=('JPEG','PNG','GIF')) as im:
+                if im.width*im.height>_pixels: return f'is too large ({im.width}x{im.height} pixels)'
+                im.load()
         return ''
     except FileNotFoundError: return 'is missing'
     except Image.DecompressionBombError: return 'is too large'

@@ -24,6 +24,8 @@ def as_text(
     return col.astype(object).where(col.notna(), '').astype(str).astype('str')
 
 # %% ../../nbs/data/01_items.ipynb #e77f26c5
+_control = re.compile('[\x00-\x1f\x7f]')
+
 def check_items(
     items:pd.DataFrame, # Items
 )->pd.DataFrame: # the same table
@@ -36,6 +38,10 @@ def check_items(
         if not pd.api.types.is_string_dtype(items[c]):
             raise ZooError(f"Column '{c}' holds {items[c].dtype}, not text.", 'Use as_items(table).')
     if (items.path=='').any(): raise ZooError(f"Row {_row(items.path=='')} has no path.", 'Fill it in or drop the row.')
+    for c in ('id','label','sample'):
+        if _control.search(' '.join(items[c])) is None: continue
+        i,o = next((i,o) for i,o in enumerate(items[c], 1) if _control.search(o))
+        raise ZooError(f'Row {i}: the {c} {o!r} holds a control character.', 'Rename it: it would garble tables and terminals.')
     if (dup := items.id.duplicated(keep=False)).any():
         rows = np.flatnonzero(items.id==items.id[dup].iloc[0])[:2] + 1
         raise ZooError(f"id '{items.id[dup].iloc[0]}' is in rows {rows[0]} and {rows[1]}.",
@@ -162,7 +168,7 @@ def _read_table(table, encoding):
         if p.suffix.lower()=='.parquet': return pd.read_parquet(p)
         with open(p, encoding=encoding, newline='') as f: head = f.readline()
         sep = max('\t,;', key=head.count)
-        df = pd.read_csv(p, sep=sep, dtype=str, keep_default_na=False, encoding=encoding)
+        df = pd.read_csv(p, sep=sep, dtype=str, keep_default_na=False, encoding=encoding, compression=None)
     except UnicodeError: raise ZooError(f'{p} is not {encoding}.', "Save it as UTF-8, or say encoding='latin-1'.") from None
     except (ValueError, OSError) as e: raise ZooError(f'{p} cannot be read: {str(e).strip()}.', 'Correct the file.') from None
     if not isinstance(df.index, pd.RangeIndex): raise ZooError(f'{p}: rows have more cells than the header.', 'Name every column.')
