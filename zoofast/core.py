@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['ZooError', 'nearest', 'few', 'refuse_unknown', 'need', 'atomic_write', 'atomic_folder', 'plain', 'write_json',
-           'read_json', 'sha256_file', 'inside', 'in_notebook', 'someone_looks', 'progress', 'uniforms', 'seed_all',
-           'id_keys', 'fold_ids', 'data_dir', 'versions', 'one_thread']
+           'read_json', 'sha256_file', 'inside', 'someone_looks', 'progress', 'uniforms', 'seed_all', 'id_keys',
+           'fold_ids', 'data_dir', 'versions', 'one_thread']
 
 # %% ../nbs/00_core.ipynb #8d3d481b
-import contextlib, difflib, hashlib, importlib, json, os, random, secrets, shutil, sys
+import contextlib, difflib, hashlib, importlib, json, os, platform, random, secrets, shutil, sys, zlib
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 import numpy as np
@@ -70,10 +70,15 @@ def need(
         raise ZooError(f'{module} is not installed.', f'Try: pip install {cure}') from None
 
 # %% ../nbs/00_core.ipynb #b30ecab5
+def _beside(path, end): return path.with_name(f'{_mine(path)}.{os.getpid()}.{secrets.token_hex(4)}.{end}')
+def _mine(path):
+    "What the names of temporary files for `path` begin with on this machine: cut in bytes, for disks count those"
+    return f".{os.fsdecode(os.fsencode(path.name)[:200])}.{zlib.crc32(platform.node().encode())&0xffff:04x}"
+
 def _temp_beside(path):
     if path.is_dir(): raise ZooError(f'{path} is a folder.', 'Give the name of a file.')
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f'.{path.name[:200]}.{secrets.token_hex(4)}.tmp')
+    return _beside(path, 'tmp')
 
 def _fsync_dir(path):
     if os.name=='nt': return
@@ -103,6 +108,19 @@ def atomic_write(
     finally: tmp.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #fb40c773
+def _swap(new, path):
+    "Put the folder `new` in the place of what is at `path`, if anything; if that fails, `path` is as it was"
+    old = _beside(path, 'old')
+    if path.exists(): os.replace(path, old)
+    try: os.replace(new, path)
+    except OSError:
+        if old.exists(): os.replace(old, path)
+        raise
+    _fsync_dir(path.parent), _remove(old)
+
+def _remove(path): shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+# %% ../nbs/00_core.ipynb #e5353b74
 @contextlib.contextmanager
 def atomic_folder(
     path, # the folder to make; missing parents are made
@@ -110,20 +128,15 @@ def atomic_folder(
 ): # a temporary folder to fill, renamed to `path` when the block ends well
     "Fill a folder that appears whole, or not at all"
     path = Path(path)
-    if path.exists() and not overwrite: raise ZooError(f'{path} exists already.', 'Choose another name or delete it first.')
+    def free():
+        if path.exists() and not overwrite: raise ZooError(f'{path} exists already.', 'Choose another name or delete it first.')
+    free()
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp,old = [path.with_name(f'.{path.name[:200]}.{secrets.token_hex(4)}.{o}') for o in ('tmp', 'old')]
-    tmp.mkdir()
+    (tmp := _beside(path, 'tmp')).mkdir()
     try:
         yield tmp
-        if path.exists(): os.replace(path, old)
-        try: os.replace(tmp, path)
-        except OSError:
-            if old.exists(): os.replace(old, path)
-            raise
-        _fsync_dir(path.parent)
-    finally:
-        for o in (tmp, old): shutil.rmtree(o, ignore_errors=True) if o.is_dir() else o.unlink(missing_ok=True)
+        free(), _swap(tmp, path)
+    finally: _remove(tmp)
 
 # %% ../nbs/00_core.ipynb #e431b9f9
 def plain(
@@ -155,10 +168,10 @@ def read_json(
     try: d = json.loads(Path(path).read_text(encoding='utf-8'))
     except FileNotFoundError: raise ZooError(f'{path} is missing.', 'Check the path.') from None
     except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Check the path and its permissions.') from None
-    except (ValueError, RecursionError) as e: raise ZooError(f'{path} is not valid JSON: {e}.', 'It may be truncated: write it again or take a backup.') from None
+    except (ValueError, RecursionError) as e: raise ZooError(f'{path} is not valid JSON: {e}.', 'It may be truncated: write it again.') from None
     if keys is None: return d
     lost = [o for o in keys if o not in d] if isinstance(d, dict) else list(keys)
-    if lost or not isinstance(d, dict): raise ZooError(f"{path} lacks {few(lost) or 'names and values'}.", 'It was edited, or is of something else: copy the whole folder again.')
+    if lost or not isinstance(d, dict): raise ZooError(f"{path} lacks {few(lost) or 'names and values'}.", 'It was edited, or is another file: copy it again.')
     return d
 
 # %% ../nbs/00_core.ipynb #141fe967
@@ -181,14 +194,10 @@ def inside(
     return Path(p)
 
 # %% ../nbs/00_core.ipynb #487b8341
-def in_notebook()->bool:
-    "Does this process belong to a Jupyter notebook?"
-    ip = sys.modules.get('IPython')
-    return ip is not None and 'IPKernelApp' in getattr(ip.get_ipython(), 'config', {})
-
 def someone_looks()->bool:
     "Is there a terminal or a notebook to show progress in?"
-    return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+    if (ip := sys.modules.get('IPython')) and 'IPKernelApp' in getattr(ip.get_ipython(), 'config', {}): return True
+    return sys.stderr is not None and sys.stderr.isatty()
 
 def _want_bar():
     if (v := os.environ.get('ZOOFAST_PROGRESS')) is not None: return v not in ('0', '')
@@ -292,8 +301,6 @@ def versions()->dict: # name -> version; absent packages are left out
     return res
 
 # %% ../nbs/00_core.ipynb #b018cd4f
-def one_thread(
-    cells=None, # what is to be tested; not looked at
-):
+def one_thread(cells=None):
     "One thread a process, and no network, for all that starts from here"
     for k,v in dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', WANDB_MODE='offline').items(): os.environ.setdefault(k, v)

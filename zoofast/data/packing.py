@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import num_cpus, patch
-from ..core import ZooError, atomic_write, progress, read_json, refuse_unknown, write_json
+from ..core import ZooError, _swap, atomic_write, progress, read_json, refuse_unknown, write_json
+from ..locks import held
 from .images import read_image
 from .items import SPLITS, as_items, as_text, check_names, class_order, items_from_folder, items_from_table
 from .workers import ordered, record
@@ -41,41 +42,24 @@ def _pack_key(items, channels, read):
         for k in range(0, len(items), 100_000): h.update('\0'.join(items[c].iloc[k:k+100_000]).encode('utf-8', 'surrogatepass')+b'\1')
     return h.hexdigest()
 
-# %% ../../nbs/data/02c_packing.ipynb #7eb8679f
-def _lock(path):
-    "An open file that no other process can have: the lock vanishes with its process"
-    f = open(path, 'w')
-    try:
-        import fcntl
-        fcntl.flock(f, fcntl.LOCK_EX|fcntl.LOCK_NB)
-    except BlockingIOError:
-        f.close()
-        raise ZooError(f'{path.parent} is being packed by another process.', 'Wait for it, or choose another name.') from None
-    except (ImportError, OSError): pass   # no such locks here: Windows, some network disks
-    return f
-
-# %% ../../nbs/data/02c_packing.ipynb #27b2c2b7
+# %% ../../nbs/data/02c_packing.ipynb #f375ec18
 _COMMIT = 1. # seconds between two commits; 0: after each parcel
 
 class _Partial:
     "The half-made store: pixels and records so far, and the journal that says how far they are valid"
     def __init__(self, path, key, n, channels, resume=True):
         self.path,self.key,self.n = Path(path),key,n
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.lock = _lock(self.path/'lock')
+        try: self.path.mkdir(parents=True, exist_ok=True)
         except OSError as e: raise ZooError(f'{path} cannot be written ({e.strerror}).', 'Choose another folder.') from None
         self.rec,self.hist,self.rows,self.pos,self.bad = np.zeros(n, record(channels)),np.zeros((channels, 256), np.int64),0,0,{}
-        try:
-            if not resume: (self.path/'journal.json').unlink(missing_ok=True)
-            if (self.path/'journal.json').exists(): self._resume()
-            self.pix,self.idx = [self._open(o) for o in ('pixels.u8', 'records')]
-        except BaseException: self.lock.close(); raise
+        if not resume: (self.path/'journal.json').unlink(missing_ok=True)
+        if (self.path/'journal.json').exists(): self._resume()
+        self.pix,self.idx = [self._open(o) for o in ('pixels.u8', 'records')]
         self.pix.truncate(self.pos); self.pix.seek(self.pos)
         self.lo,self.hi,self.saved,self.cost = 0,self.rows,time.monotonic(),0.
     def _open(self, name): return open(self.path/name, 'r+b' if (self.path/name).exists() else 'w+b')
     def close(self):
-        for f in (self.pix, self.idx, self.lock):
+        for f in (self.pix, self.idx):
             with contextlib.suppress(OSError): f.close()
 
 # %% ../../nbs/data/02c_packing.ipynb #fbec455b
@@ -200,11 +184,8 @@ def _check_target(out, overwrite):
         raise ZooError(f'{out} is not a store.', 'It is not replaced: choose another name.')
 
 def _publish(part, out):
-    old = out.with_name(f'.{out.name}.old')
-    if out.exists(): os.replace(out, old)
-    os.replace(part, out)
-    shutil.rmtree(old, ignore_errors=True)
-    for o in ('journal.json', 'records', 'lock'): (out/o).unlink(missing_ok=True)
+    _swap(part, out)
+    for o in ('journal.json', 'records'): (out/o).unlink(missing_ok=True)
 
 # %% ../../nbs/data/02c_packing.ipynb #098ce3a6
 def _check_bad(part, items, on_bad, empty):
@@ -240,12 +221,14 @@ def write_store(
     _check_target(out, overwrite)
     if not len(items) and not empty: raise ZooError('There are no images to pack.', 'Check the folder or the table.')
     if workers is None: workers = _auto(len(items), num_cpus())
-    part = _Partial(out.with_name(out.name+'.partial'), _pack_key(items, channels, read), len(items), channels, resume)
-    try:
-        _fill(part, items, partial(read, channels=channels) if read is read_image else read, channels, workers, chunk, progress)
-        _check_bad(part, items, on_bad, empty)
-        try: _finish(part, items, read, channels)
-        except OSError as e: _full(e, part)
-    finally: part.close()
-    _publish(part.path, out)
+    with held(out):
+        part = _Partial(out.with_name(out.name+'.partial'), _pack_key(items, channels, read), len(items), channels, resume)
+        try:
+            _fill(part, items, partial(read, channels=channels) if read is read_image else read, channels, workers, chunk, progress)
+            _check_bad(part, items, on_bad, empty)
+            try: _finish(part, items, read, channels)
+            except OSError as e: _full(e, part)
+        finally: part.close()
+        _check_target(out, overwrite)   # it may have come meanwhile
+        _publish(part.path, out)
     return out

@@ -6,12 +6,12 @@
 __all__ = ['is_store', 'Store', 'pack', 'size_table', 'to_store']
 
 # %% ../../nbs/data/03_store.ipynb #4a6a6980
-import html, os, shutil, tempfile, weakref
+import html, os, shutil, tempfile, time, weakref
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..core import ZooError, atomic_write, read_json, refuse_unknown
+from ..core import ZooError, _mine, atomic_write, read_json, refuse_unknown
 from .images import pixel_hash
 from .items import SPLITS, check_items, class_counts, imbalance
 from .splits import split_items
@@ -33,11 +33,15 @@ def _read_meta(path):
     if _is_partial(path):
         raise ZooError(f'Packing {path} was interrupted.', 'Pack again with the same arguments: it goes on where it was.')
     if not path.exists(): raise ZooError(f'{path} does not exist.', 'Check the path.')
-    if not is_store(path) or (meta := read_json(path/'meta.json')).get('kind')!='zoofast store':
-        raise ZooError(f'{path} is not a store.', 'Make one with pack(images, path).')
-    if meta['format']>FORMAT:
-        raise ZooError(f"{path} has format {meta['format']}, written by zoofast {meta['zoofast']}; this one knows {FORMAT}.",
+    meta = read_json(path/'meta.json') if is_store(path) else None
+    if not isinstance(meta, dict) or meta.get('kind')!='zoofast store': raise ZooError(f'{path} is not a store.', 'Make one with pack(images, path).')
+    if meta.get('format')!=FORMAT:
+        raise ZooError(f"{path} has format {meta.get('format')}, written by zoofast {meta.get('zoofast')}; this one knows {FORMAT}.",
                        'Update zoofast: pip install -U zoofast.')
+    c = meta.get('channels')
+    kinds = dict(n=int, bytes=int, channels=int, n_bad=int, duplicates=int, vocab=list, mean=list, std=list)
+    odd = [k for k,t in kinds.items() if type(meta.get(k)) is not t] or [k for k in ('mean','std') if len(meta[k])!=c] or ['channels']*(c not in (1, 3))
+    if odd: raise ZooError(f"{path/'meta.json'} has no usable '{odd[0]}'.", 'The store is damaged: pack it again.')
     return meta
 
 # %% ../../nbs/data/03_store.ipynb #d62df066
@@ -45,11 +49,27 @@ def _map(path, n):
     try: a = np.load(path, mmap_mode='r' if n else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:
         raise ZooError(f'{path} cannot be read: {e}.', 'The store is damaged: pack it again.') from None
-    if len(a)!=n: raise ZooError(f'{path} has {len(a)} rows, not {n}.', 'The store is damaged: pack it again.')
+    if a.shape[:1]!=(n,): raise ZooError(f'{path} has {len(a) if a.ndim else 0} rows, not {n}.', 'The store is damaged: pack it again.')
     return np.asarray(a)
+
+def _check_places(st, path):
+    "The kernels that draw batches look at no bounds, so a place outside of the pixels must not get through"
+    o,h,w,c = *(getattr(st, k).astype('i8', copy=False) for k in ('offset','height','width')),st.channels
+    lies = (o<0) | (h<1) | (w<1) | (h>1<<31) | (w>1<<31) | (o>st.meta['bytes']-h*w*c)
+    if lies.any(): raise ZooError(f'{path}: image {lies.argmax()} lies outside of the pixels.', 'The store is damaged: pack it again.')
+    if st.label.max(initial=-1)>=len(st.vocab): raise ZooError(f'{path}: image {st.label.argmax()} has a label without a class.', 'The store is damaged: pack it again.')
 
 # %% ../../nbs/data/03_store.ipynb #06af35e2
 _arrays = ['offset', 'height', 'width', 'fill', 'label', 'hash', 'split']
+
+def _stamp(path):
+    "What makes this folder this folder: packed anew under the same name it has another"
+    try: return (o := os.stat(path/'meta.json')).st_mtime_ns,o.st_size
+    except OSError: return None
+
+def _giving_way(path):
+    "Is there no store, but one that is just being replaced?"
+    return not path.exists() and any(o.startswith(_mine(path)) and o.endswith('.old') for o in os.listdir(path.parent)) if path.parent.is_dir() else False
 
 class Store:
     "Images of any size in one memory-mapped array; `store[i]` is a view of the pixels of image i"
@@ -57,6 +77,16 @@ class Store:
         path, # folder made by `pack`
     ):
         self.path = Path(path)
+        for _ in range(20):
+            self._stamp,e = _stamp(self.path),self._open()
+            if self._stamp==_stamp(self.path) and not (e and _giving_way(self.path)): break
+            time.sleep(.05)
+        if e: raise e
+    def _open(self):
+        "The error if it cannot be opened, else None"
+        try: self._load()
+        except ZooError as e: return e
+    def _load(self):
         self.meta = m = _read_meta(self.path)
         self.channels,self.vocab,self.mean,self.std = m['channels'],m['vocab'],m['mean'],m['std']
         for k in _arrays: setattr(self, k, _map(self.path/f'{k}.npy', m['n']))
@@ -66,8 +96,9 @@ class Store:
                            'The copy is incomplete: copy or pack it again.')
         self.pixels = np.asarray(np.memmap(self.path/'pixels.u8', np.uint8, 'r')) if size else np.empty(0, np.uint8)
         self._items,self._keep,self._keep_split = None,None,True
+        _check_places(self, self.path)
     def __len__(self): return len(self.offset)
-    def __reduce__(self): return _reopen,(self.path, None if self._keep_split else np.array(self.split))
+    def __reduce__(self): return _reopen,(self.path, None if self._keep_split else np.array(self.split), self._stamp)
     def __getitem__(self, i):
         n = len(self)
         if not -n<=i<n: raise IndexError(f'image {i} of {n}')
@@ -76,8 +107,9 @@ class Store:
         return p.reshape(h, w) if c==1 else p.reshape(c, h, w).transpose(1, 2, 0)
 
 # %% ../../nbs/data/03_store.ipynb #59a0b4cb
-def _reopen(path, split):
+def _reopen(path, split, stamp):
     st = Store(path)
+    if st._stamp!=stamp: raise _another(path)
     if split is not None: st.split,st._keep_split = split,False
     return st
 
@@ -91,11 +123,23 @@ def pack(
     "Decode every image once into a Store: parallel, resumable, atomic"
     return Store(write_store(items, out, channels, **kwargs))
 
-# %% ../../nbs/data/03_store.ipynb #28d22b00
+# %% ../../nbs/data/03_store.ipynb #cb514ff9
+def _another(path): return ZooError(f'{path} was packed anew, moved or deleted since it was opened.', 'Open it again: Store(path).')
+
+@patch
+def _late(self:Store, read, name, **kwargs):
+    "What `read` makes of a file of the folder, if it is still the folder that was opened"
+    try: res,why = read(self.path/name, **kwargs),None
+    except (OSError, ValueError) as e: why = e
+    if _stamp(self.path)!=self._stamp: raise _another(self.path) from None
+    if why: raise ZooError(f'{self.path/name} cannot be read: {why}.', 'The store is damaged: pack it again.') from None
+    return res
+
+# %% ../../nbs/data/03_store.ipynb #0f548d12
 @patch(as_prop=True)
 def items(self:Store):
     "The Items that were packed, without the unreadable ones"
-    if self._items is None: self._items = pd.read_parquet(self.path/'items.parquet').assign(split=_split_names(self.split))
+    if self._items is None: self._items = self._late(pd.read_parquet, 'items.parquet').assign(split=_split_names(self.split))
     return self._items
 
 def _split_names(codes): return pd.Series(np.array(SPLITS, object)[codes], dtype='str')
@@ -103,13 +147,13 @@ def _split_names(codes): return pd.Series(np.array(SPLITS, object)[codes], dtype
 @patch(as_prop=True)
 def ids(self:Store):
     "Array of the ids"
-    col = self._items.id if self._items is not None else pd.read_parquet(self.path/'items.parquet', columns=['id']).id
+    col = self._items.id if self._items is not None else self._late(pd.read_parquet, 'items.parquet', columns=['id']).id
     return col.to_numpy(object).astype(str)
 
 @patch(as_prop=True)
 def bad(self:Store):
     "The images that could not be read: id, path, reason, and row among the items given to `pack`"
-    return pd.read_csv(self.path/'bad.csv', dtype=dict(id=str, path=str, reason=str, row=int), keep_default_na=False)
+    return self._late(pd.read_csv, 'bad.csv', dtype=dict(id=str, path=str, reason=str, row=int), keep_default_na=False)
 
 @patch
 def table(self:Store):
@@ -141,6 +185,7 @@ def with_split(self:Store,
     codes = pd.Categorical(items.split, categories=SPLITS).codes.astype('i1')
     res.__dict__ |= dict(vars(self), _items=items, _keep_split=False, split=codes)
     if save:
+        if _stamp(self.path)!=self._stamp: raise _another(self.path)
         with atomic_write(self.path/'split.npy', 'wb') as f: np.save(f, res.split)
     return res
 
