@@ -7,6 +7,7 @@ __all__ = ['StoreDLs', 'store_dls', 'file_dls']
 
 # %% ../../nbs/data/06_dls.ipynb #8abfeb9f
 import numpy as np, pandas as pd
+from pathlib import Path
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, Datasets, TfmdLists
 from fastai.data.transforms import ColReader, Normalize
@@ -17,9 +18,11 @@ from fastai.vision.core import PILImage, PILImageBW
 from fastai.vision.data import ImageBlock
 from fastcore.basics import patch
 from fastcore.meta import delegates
+from PIL import Image
 from ..core import ZooError
 from .batches import StoreDL, StoreImage, StoreLabel
 from .blocks import SizeBlock, StoreBlock
+from .images import read_image
 from .items import as_items, class_order
 from .resident import place
 from .sampling import SampledDL, check_split
@@ -126,11 +129,21 @@ def store_dls(
     return dls
 
 # %% ../../nbs/data/06_dls.ipynb #ccab322c
+class _Grey(PILImageBW):
+    "A file by the rules of `read_image`: known formats, a limit of pixels, errors that name the file"
+    @classmethod
+    def create(cls, fn:Path|str, **kwargs): return cls(Image.fromarray(read_image(fn)))
+
+class _Colour(PILImage):
+    "The same in colour"
+    @classmethod
+    def create(cls, fn:Path|str, **kwargs): return cls(Image.fromarray(read_image(fn, 3)))
+
 def file_dls(
     items, # Items, or a table with path, label and split (train, valid)
     size:int=128, # side of the square input, pixels
     bs:int=64, # images in a batch
-    channels:int=1, # 1: PILImageBW, 3: PILImage
+    channels:int=1, # 1: grey, 3: colour
     item_tfms=None, # None: fastai's Resize with padding
     batch_tfms=None, # e.g. aug_transforms()
     stats=None, # (mean, std) per channel in 0..1; None: no normalisation
@@ -146,7 +159,7 @@ def file_dls(
     vocab,(tr,va) = class_order(items.label),(items[items.split==o] for o in ('train','valid'))
     check_split(*(pd.Categorical(o.label, vocab).codes for o in (tr,va)), vocab, bs)
     norm = [] if stats is None else [Normalize.from_stats(*(np.atleast_1d(o).tolist() for o in stats), cuda=False)]
-    blocks = ImageBlock(PILImageBW if channels==1 else PILImage),CategoryBlock(vocab=vocab, sort=False)
+    blocks = ImageBlock(_Grey if channels==1 else _Colour),CategoryBlock(vocab=vocab, sort=False)
     tfms = dict(item_tfms=item_tfms or Resize(size, method='pad', pad_mode='border'), batch_tfms=[*(batch_tfms or []), *norm])
     parts = lambda o: (range(len(tr)), range(len(tr), len(o)))
     block = DataBlock(blocks, SampledDL, get_x=ColReader('path'), get_y=ColReader('label'), splitter=parts, **tfms)
