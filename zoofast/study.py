@@ -59,13 +59,17 @@ class Study:
         return pd.read_csv(self.path(self._find(arm, seed))/'history.csv')
 
 # %% ../nbs/25_study.ipynb #767f8261
+def _strange(out):
+    "What no study puts into its folder; another process may be beginning the same one"
+    return [o for o in out.iterdir() if not o.name.startswith('.') and o.name not in ('study.json','study.csv','runs')]
+
 def _open_study(plan, store, out):
     "Make the folder, or go on in it"
     out,mark = Path(out),_mark(store)
     if (out/'study.json').exists():
         old = Study(out).store
         if old!=mark: raise ZooError(f"{out} is a study of the store {old['name']} with {old['images']} images, not of this one.", 'Choose another folder.')
-    elif out.exists() and any(out.iterdir()): raise ZooError(f'{out} is not empty and no study.', 'Choose another folder.')
+    elif out.exists() and _strange(out): raise ZooError(f'{out} is not empty and no study.', 'Choose another folder.')
     plan = replace(plan, split=plan.split or ('test' if len(store.rows('test', labelled=True)) else 'valid'))
     if not len(store.rows(plan.split, labelled=True)):
         raise ZooError(f'The store keeps no labelled image for {plan.split}.', 'Split it: store.with_split().')
