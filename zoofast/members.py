@@ -6,7 +6,7 @@
 __all__ = ['DECISION', 'member_config', 'as_device', 'Member', 'check_free', 'read_config', 'load_model', 'check_vocab', 'amend']
 
 # %% ../nbs/19_members.ipynb #e3040a01
-import json, tempfile
+import json, tempfile, warnings
 from datetime import datetime,timezone
 from pathlib import Path
 import pandas as pd, torch, yaml
@@ -101,7 +101,10 @@ def history(self:Member)->pd.DataFrame|None:
 def amended(self:Member, **decision)->Member:
     "The same net and scores with other decision settings"
     for k in decision: refuse_unknown(k, DECISION, 'decision setting')
-    return Member(self.model, self.config|plain(decision), self._valid, self._history, self.path)
+    new = self.config|plain(decision)
+    if new!=self.config and new.pop('f1_rule', None):
+        warnings.warn('The F1 rule of this model was fitted on other scores and is gone: fit it again (zoofast.f1rule).', stacklevel=2)
+    return Member(self.model, new, self._valid, self._history, self.path)
 
 # %% ../nbs/19_members.ipynb #02f6fa3c
 _use = '''```python
