@@ -6,13 +6,14 @@
 __all__ = ['Study', 'study']
 
 # %% ../nbs/25_study.ipynb #f8860406
-import gc, hashlib, shutil, socket, sys, time, traceback, warnings
+import gc, hashlib, sys, time, traceback, warnings
 import pandas as pd
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from .core import ZooError, atomic_folder, atomic_write, few, need, plain, read_json, refuse_unknown, versions, write_json
+from .locks import Taken, held
 from .preds import Preds
 from .data.store import Store
 from .train.spec import Spec
@@ -116,36 +117,6 @@ def _measure(run, plan, store, tmp, device=None, models=False, cbs=None, show=No
     how = dict(prior=m.config['prior'], seconds=round(seconds, 1), device=str(m.device), threads=torch.get_num_threads())
     return dict(scores(p), valid=h[plan.score][best], trained=len(h), best_epoch=best, **how)
 
-# %% ../nbs/25_study.ipynb #01eca935
-def _lock(f):
-    "Is the lock of this open file ours now?"
-    try: import fcntl
-    except ImportError: return False                    # Windows
-    try: fcntl.flock(f, fcntl.LOCK_EX|fcntl.LOCK_NB)
-    except OSError: return False
-    return True
-
-@contextmanager
-def _held(folder):
-    "Say that this process is at work in `folder`, for as long as it lives"
-    with open(folder/'.owner', 'w') as f:
-        _lock(f), f.write(socket.gethostname()), f.flush()
-        yield
-    (folder/'.owner').unlink(missing_ok=True)
-
-def _abandoned(folder, days=7):
-    "Is nobody at work in `folder` any more?"
-    f = folder/'.owner'
-    try:
-        if not f.exists() or f.read_text()!=socket.gethostname(): return time.time()-max(o.stat().st_mtime for o in [folder, *folder.iterdir()])>days*86400
-        with open(f, 'r+') as o: return _lock(o)
-    except OSError: return False                        # it has just got its name
-
-def _sweep(st):
-    "Remove what was begun in vain"
-    for o in (st.out/'runs').glob('.*.tmp'):
-        if _abandoned(o): shutil.rmtree(o, ignore_errors=True)
-
 # %% ../nbs/25_study.ipynb #56809d90
 @contextmanager
 def _watched(wandb, name, run, out):
@@ -160,7 +131,7 @@ def _watched(wandb, name, run, out):
 def _do(run, st, store, wandb=None, **kw):
     "One run, into its folder; its line"
     head = dict(arm=run.arm, seed=run.seed, split=st.plan.split, started=datetime.now(timezone.utc).isoformat(timespec='seconds'))
-    with atomic_folder(st.path(run), overwrite=True) as tmp, _held(tmp):
+    with atomic_folder(st.path(run), overwrite=True) as tmp:
         try:
             with _watched(wandb, st.plan.name, run, st.out) as (cbs,tell):
                 row = dict(state='done', **_measure(run, st.plan, store, tmp, cbs=cbs, **kw))
@@ -174,6 +145,13 @@ def _do(run, st, store, wandb=None, **kw):
     return row
 
 # %% ../nbs/25_study.ipynb #3a0eac6a
+def _once(run, st, store, *args, **kwargs):
+    "Make a run, unless another process does or has just done it: its line, or None"
+    try:
+        with held(st.path(run)): return None if (st.row(run) or {}).get('state')=='done' else _do(run, st, store, *args, **kwargs)
+    except Taken: return None
+
+# %% ../nbs/25_study.ipynb #1156f8da
 def _experiment(runs, path):
     "The run that a file of one experiment describes, if the plan still has it"
     d = read_json(path)
@@ -211,12 +189,13 @@ def study(
     if out is None: plan,out = Study(plan).plan,plan
     st = _open_study(as_plan(plan), store := store if isinstance(store, Store) else Store(store), out)
     todo,t = [o for o in st.todo() if o in _part(st.plan.runs, part)],time.perf_counter()
-    _sweep(st), _write_table(st)
+    _write_table(st)
     try:
         for i,run in enumerate(todo):
             _say(show, f'run {i+1} of {len(todo)}: {run.arm}, seed {run.seed}')
-            r = _do(run, st, store, wandb, device=device, models=models, show=show)
+            r = _once(run, st, store, wandb, device=device, models=models, show=show)
             _write_table(st)
+            if r is None: _say(show, 'another process makes it, or has made it'); continue
             left = (time.perf_counter()-t)/(i+1)*(len(todo)-i-1)
             _say(show, (f"{st.plan.score} {r[st.plan.score]:.4f}, {r['seconds']:.0f} s" if r['state']=='done' else r['error']) + f'; {left/60:.0f} min left')
     except KeyboardInterrupt:

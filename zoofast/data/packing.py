@@ -6,7 +6,7 @@
 __all__ = ['FORMAT', 'to_items', 'write_store']
 
 # %% ../../nbs/data/02c_packing.ipynb #e1e4c538
-import contextlib, errno, hashlib, json, os, shutil, time, warnings, zoofast
+import contextlib, errno, hashlib, json, os, time, warnings, zoofast
 from functools import partial
 from pathlib import Path
 import numpy as np, pandas as pd

@@ -69,7 +69,8 @@ def _stamp(path):
 
 def _giving_way(path):
     "Is there no store, but one that is just being replaced?"
-    return not path.exists() and any(o.startswith(_mine(path)) and o.endswith('.old') for o in os.listdir(path.parent)) if path.parent.is_dir() else False
+    if path.exists() or not path.parent.is_dir(): return False
+    return any(o.startswith(_mine(path)) and o.endswith('.old') for o in os.listdir(path.parent))
 
 class Store:
     "Images of any size in one memory-mapped array; `store[i]` is a view of the pixels of image i"
