@@ -5,11 +5,41 @@
 """
 import json, subprocess, sys, tempfile, time
 from pathlib import Path
+import numpy as np
 from common import KEYS
 
 RUNS = dict(loading='--quick --threads 1', training='--quick --threads 1', inference='--n 128 --n-nets 32 --rounds 1 --nets null --threads 1', scale='--quick --threads 1',
             quality='--quick --threads 1', sampler_gpu='--interpret', ndsb='--budget trial --no-estimate --threads 1')
 PLOTS = 'scale', 'quality', 'ndsb'
+
+# those about decisions: from drawn predictions, or from nets of an epoch; what they must write, and the keys or columns it must have
+SCIENCE = dict(abundance=('PREDS --samples 2 --images 60 --checked 1 --shifts 0 1 --json out.json', {'out.json':['nets', 'runs', 'checks', 'promises', 'tables']}),
+               label_doubts=('PREDS --draws 1 --shares .1 --json out.json', {'out.json':['means', 'runs']}),
+               decision=('PREDS --cuts 1 --json out.json', {'out.json':['rows', 'summary']}),
+               novelty=('--quick --save out', {'out/table.csv':['kind', 'auroc', 'kept', 'caught'], 'out/over.csv':['draws'], 'out/novelty.png':[]}),
+               hierarchy=('drawn.zoo --tree synth --plan PLAN --out study --save out', {'out/differences.csv':['score', 'level'], 'out/depth.csv':['rank', 'share'], 'out/costs.csv':['arm', 'seconds'], 'out/flow_BA.png':[]}))
+PLAN = """{name: check, split: test, score: macro_f1, seeds: 2, base: {arch: test_resnet, size: 32, epochs: 1, bs: 64, amp: null, keep: last, tta: none, tree: synth},
+arms: {flat: {}, BA: {branches: {kind: ba, width: 16}}}}"""
+
+def drawn_preds(path, n=1200, c=6):
+    "Predictions of a net that is fairly good"
+    from zoofast.preds import Preds
+    r = np.random.default_rng(0)
+    y = np.minimum(r.geometric(.4, n)-1, c-1)
+    Preds([f'{i}' for i in range(n)], [f'taxon{i}' for i in range(c)], 2*r.normal(size=(n,c))+3*np.eye(c)[y], y).save(path)
+
+def check_science(name, tmp):
+    (args,files),t,here = SCIENCE[name],time.perf_counter(),Path(tmp)/name
+    here.mkdir()
+    if 'PREDS' in args: drawn_preds(here/'PREDS.parquet')
+    if 'PLAN' in args: (here/'plan.yaml').write_text(PLAN)
+    args = args.replace('PREDS', 'PREDS.parquet').replace('PLAN', 'plan.yaml')
+    subprocess.run([sys.executable, Path(__file__).with_name(f'{name}.py').resolve(), *args.split()], cwd=here, check=True)
+    for f,keys in files.items():
+        f = here/f
+        has = json.loads(f.read_text()) if f.suffix=='.json' else f.open().readline().strip().split(',') if f.suffix=='.csv' else f.stat().st_size>5_000
+        assert has and set(keys) <= set(has if keys else []), (f.name, has)
+    print(f'{name}: fine, {time.perf_counter()-t:.0f} s\n', flush=True)
 
 def check(name, args, tmp):
     file,t = Path(tmp)/f'{name}.json',time.perf_counter()
@@ -23,6 +53,6 @@ def check(name, args, tmp):
     print(f'{name}: fine, {time.perf_counter()-t:.0f} s\n', flush=True)
 
 if __name__=='__main__':
-    names = sys.argv[1:] or list(RUNS)
+    names = sys.argv[1:] or [*RUNS, *SCIENCE]
     with tempfile.TemporaryDirectory() as tmp:
-        for k in names: check(k, RUNS[k], tmp)
+        for k in names: check_science(k, tmp) if k in SCIENCE else check(k, RUNS[k], tmp)
