@@ -6,12 +6,11 @@
 __all__ = ['Run', 'Plan', 'as_plan']
 
 # %% ../nbs/24a_plan.ipynb #0114b779
-import hashlib, json, yaml
+import hashlib, json
 from dataclasses import asdict, dataclass, field, fields
 from itertools import product
-from pathlib import Path
 from .core import ZooError, few, plain, refuse_unknown
-from .train.spec import Spec
+from .train.spec import Spec, read_yaml
 from .train.recipes import get_recipe
 
 # %% ../nbs/24a_plan.ipynb #c809f6cb
@@ -125,18 +124,12 @@ class Plan:
 # %% ../nbs/24a_plan.ipynb #9bb723a4
 _keys = [f.name for f in fields(Plan) if f.name!='factors'] + ['base','set','grid']
 
-def _read_plan(path):
-    try: return yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except FileNotFoundError: raise ZooError(f'{path} is missing.', 'Check the path.') from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise ZooError(f'{path} is not plain YAML: {str(e).splitlines()[0]}.', 'Write key: value lines.') from None
-
 def as_plan(
     plan, # a Plan, a YAML file, a list of Specs or recipes, or a dict with `arms` or `grid` and base, set, seeds, name, score, split, tta, baseline
 )->Plan:
     "Whatever describes a study"
     if isinstance(plan, Plan): return plan
-    d = dict(arms=plan) if isinstance(plan, (list,tuple)) else plan if isinstance(plan, dict) else _read_plan(plan)
+    d = dict(arms=plan) if isinstance(plan, (list,tuple)) else plan if isinstance(plan, dict) else read_yaml(plan)
     if not isinstance(d, dict): raise ZooError(f'{plan} is no table of key: value lines.', 'A plan has arms or a grid.')
     for k in d: refuse_unknown(str(k), _keys, 'key of a plan')
     if ('grid' in d)==('arms' in d): raise ZooError('A plan has either arms or a grid.', 'Give one of them.')

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from .core import ZooError, atomic_write, need, plain, read_json, refuse_unknown, write_json
 from .data.store import Store
-from .train.spec import Spec
-from .plan import _arm, _read_plan, _scores, _short, _start
+from .train.spec import Spec, read_yaml
+from .plan import _arm, _scores, _short, _start
 from .study import _mark, _say
 
 # %% ../nbs/25a_tune.ipynb #28dc5eb8
@@ -32,7 +32,7 @@ def _is_range(v): return set(v)=={'low','high','log'}
 
 def _read_space(plan):
     "(Spec to start from, {field: choices or range}, score) of a YAML file or a dict; every choice is tried as a Spec"
-    d = plan if isinstance(plan, dict) else _read_plan(plan)
+    d = plan if isinstance(plan, dict) else read_yaml(plan)
     if not isinstance(d, dict) or not d.get('space'):
         raise ZooError('A search without a space.', 'Say which fields may vary: space: {lr: {low: 0.0001, high: 0.01, log: true}}.')
     for k in d: refuse_unknown(str(k), ('base','set','space','score'), 'key of a search')
