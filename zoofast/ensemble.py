@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from fastai.torch_core import default_device
 from .core import ZooError, atomic_folder, inside, read_json, refuse_unknown, versions, write_json
+from .locks import held
 from .preds import Preds, write_preds
 from .data.stream import as_stream
 from .calibrate import adjust, apply_temperature
@@ -88,7 +89,7 @@ def save_ensemble(
     if e.f1 and weights is rule is tta is None: d['f1_rule'] = e.f1.as_dict()
     if isinstance(w := weights,Weights):
         d['fit'] = dict(method=w.method, metric=w.metric, score=w.score, cv=w.cv, spread=w.spread.reset_index().to_dict('records'))
-    with atomic_folder(path, overwrite=True) as t:
+    with held(path), atomic_folder(path, overwrite) as t:
         for k,m in e.members.items(): m.save(t/k)
         write_json(d, t/'ensemble.json')
     return Path(path)
@@ -162,10 +163,11 @@ def _check_out(out, overwrite):
     if p.exists() and not overwrite: raise ZooError(f'{p} exists already.', 'Choose another name, or say overwrite=True.')
     return p
 
-def _write(parts, stream, out):
+def _write(parts, stream, out, overwrite):
     "Predictions to a file, whole or not at all"
     if (twice := pd.Index(stream.ids).duplicated()).any(): raise ZooError(f"Id '{stream.ids[twice.argmax()]}' occurs twice.", 'Make them unique.')
-    try: write_preds(parts, len(stream), out)
+    try:
+        with held(out): write_preds(parts, len(stream), _check_out(out, overwrite))
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', None)): raise
         raise ZooError(f'The disk is full: {out} was not written.', 'Make room and predict again.') from None
@@ -199,7 +201,7 @@ def predict(
     stream = as_stream(images, _channels(ms), rows)
     meta = dict(weights=share, tta=e.tta, average=average, **({'chosen':w.method, 'cv':w.cv} if isinstance(w,Weights) else {}))
     parts = _parts(list(ms.values()), stream, e.tta, average, out and _part, bs=bs, amp=amp, progress=progress)
-    with closing(parts), closing(_vote(ms, share, e.rule, parts, meta, by)) as ps: return next(ps) if out is None else _write(ps, stream, out)
+    with closing(parts), closing(_vote(ms, share, e.rule, parts, meta, by)) as ps: return next(ps) if out is None else _write(ps, stream, out, overwrite)
 
 # %% ../nbs/23_ensemble.ipynb #ccbcdbec
 def keep_f1_rule(

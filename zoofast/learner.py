@@ -7,6 +7,7 @@ __all__ = ['zoo_learner', 'spec_dls', 'spec_learner', 'as_member', 'save_model',
 
 # %% ../nbs/20_learner.ipynb #385a96cb
 import sys, warnings
+from contextlib import nullcontext
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -18,6 +19,7 @@ from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 
 from .core import ZooError, seed_all, someone_looks
+from .locks import held
 from .preds import Preds
 from .data.store import Store
 from .data.dls import store_dls
@@ -25,6 +27,7 @@ from .models.backbones import zoo_model
 from .models.bodies import pretrained_stats
 from .models.hierarchy import as_branches
 from .models.transfer import take_over
+from .train.ranks import rank
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5
 from .train.branches import BranchLoss, BranchWeights, tree_loss
 from .train.callbacks import EMA, History, KeepBest, Phases, ProgressiveSize, StopOnNaN
@@ -259,13 +262,14 @@ def train(
     if not isinstance(spec, Spec): spec = get_recipe(spec)
     if out is not None: check_free(out, overwrite)
     if not isinstance(store, Store): store = Store(store)
-    learn = spec_learner(spec, spec_dls(spec, store, device, soft), cbs)
-    learn.history.csv,learn.stopped,learn.interrupted = log,'',False
-    _watch(learn, show)
-    try: learn.fit_spec()
-    except KeyboardInterrupt:
-        learn.stopped,learn.interrupted = f'interrupted in epoch {len(learn.history.rows)} of {spec.epochs}',True
-        warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds what was learned: save_model(learn, folder) keeps it.')
-        return learn
-    if out is not None: save_model(learn, out, overwrite=overwrite)
+    with nullcontext() if out is None or rank() else held(out):
+        learn = spec_learner(spec, spec_dls(spec, store, device, soft), cbs)
+        learn.history.csv,learn.stopped,learn.interrupted = log,'',False
+        _watch(learn, show)
+        try: learn.fit_spec()
+        except KeyboardInterrupt:
+            learn.stopped,learn.interrupted = f'interrupted in epoch {len(learn.history.rows)} of {spec.epochs}',True
+            warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds what was learned: save_model(learn, folder) keeps it.')
+            return learn
+        if out is not None: save_model(learn, out, overwrite=overwrite)
     return learn

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
 from .core import ZooError, atomic_folder, atomic_write, few, plain, read_json, refuse_unknown, sha256_file, versions, write_json
+from .locks import held
 from .preds import Preds
 from .models.backbones import ZooNet, zoo_model
 from .train.metrics import per_class, scores
@@ -186,7 +187,7 @@ def save(self:Member,
     "Write the member as a folder"
     path,c,valid = check_free(path, overwrite),dict(self.config),self.valid
     c['scores'] = scores(valid) if valid is not None and valid.targs is not None else c['scores']
-    with atomic_folder(path, overwrite=True) as d:
+    with held(path), atomic_folder(check_free(path, overwrite), overwrite=True) as d:
         with atomic_write(d/'model.safetensors', 'wb') as f: f.write(_weights(self.model, _seal(c)))
         c['sha256'] = sha256_file(d/'model.safetensors')
         write_json(c, d/'config.json')
