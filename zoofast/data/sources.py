@@ -99,10 +99,10 @@ def _of_store(path, prefix='', rows=4096):
         hi,end = at+len(d),(place[at+len(d)] if at+len(d)<len(place) else np.inf)
         lost,bad = bad[bad.row<end],bad[bad.row>=end]
         good = _frame(id=prefix+d.id, path=str(path), label=d.label, sample=d['sample'], row=np.arange(at, hi))
-        gone = _frame(id=prefix+lost.id, path=str(path), note=lost.reason)
+        gone = _frame(-2, id=prefix+lost.id, path=str(path), note=lost.reason)
         yield pd.concat([good, gone], ignore_index=True).iloc[np.argsort([*place[at:hi], *lost.row], kind='stable')].reset_index(drop=True)
         at = hi
-    if not len(st) and len(bad): yield _frame(id=prefix+bad.id, path=str(path), note=bad.reason)
+    if not len(st) and len(bad): yield _frame(-2, id=prefix+bad.id, path=str(path), note=bad.reason)
 
 # %% ../../nbs/data/09g_sources.ipynb #6895b5ad
 def _of_bin(path):
@@ -148,7 +148,7 @@ def _one(source):
 
 def listed(
     images, # a folder of images, .tar archives, bins and Stores at any depth; one of these; a manifest; Items; a list of image paths
-): # frames: id, path, label, sample, note (why there is no image), row (in the Store at `path`, else -1); at least one row each
+): # frames of at least a row: id, path, label, sample, note (why there is no image), row (in the Store at `path`; -2: not packed; -1: no Store)
     "All images there are, some thousand at a time; memory does not grow with their number"
     n = 0
     for t in _one(images):
