@@ -168,6 +168,7 @@ def _part(runs, part):
     if not (i.isdecimal() and n.isdecimal() and 1<=int(i)<=int(n)): raise ZooError(f'part={part!r} cannot be read.', "Write '1/3' for the first of three.")
     return runs[int(i)-1::int(n)]
 
+# %% ../nbs/25_study.ipynb #47949fbb
 def _say(show, text):
     if show is not False: print(text, file=sys.stderr, flush=True)
 
