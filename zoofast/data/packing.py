@@ -13,8 +13,9 @@ import numpy as np, pandas as pd
 from fastcore.basics import num_cpus, patch
 from ..core import ZooError, _swap, atomic_write, progress, read_json, refuse_unknown, write_json
 from ..locks import held
-from .images import read_image
-from .items import SPLITS, as_items, as_text, check_names, class_order, items_from_folder, items_from_table
+from ..targets import check_free, check_room
+from .images import image_size, read_image
+from .items import EXTS, SPLITS, as_items, as_text, check_names, class_order, items_from_folder, items_from_table
 from .workers import ordered, record
 
 # %% ../../nbs/data/02c_packing.ipynb #500c5d2f
@@ -25,6 +26,8 @@ def to_items(
     if isinstance(x, pd.DataFrame): return as_items(x)
     if isinstance(x, (str, os.PathLike)):
         if Path(x).suffix.lower() in ('.csv', '.tsv', '.txt', '.parquet'): return items_from_table(x)
+        if os.path.isfile(x) and not str(x).lower().endswith(EXTS):
+            raise ZooError(f'{x} is neither an image nor a table.', f"Images end in {' '.join(EXTS)}, tables in .csv .tsv .txt .parquet.")
         return as_items(pd.DataFrame(dict(path=[os.fspath(x)]))) if os.path.isfile(x) else items_from_folder(x)
     return as_items(pd.DataFrame(dict(path=pd.Series(check_names([os.fspath(o) for o in x]), dtype='str'))))
 
@@ -153,9 +156,19 @@ def _save_arrays(path, rec, items, vocab):
                   split=pd.Categorical(items.split, categories=SPLITS).codes.astype('i1'))
     for k,v in arrays.items(): np.save(path/f'{k}.npy', np.ascontiguousarray(v))
 
-def _save_tables(path, items, bad):
+def _root(paths):
+    "The folder that all `paths` are in; '' when some are relative or lead around"
+    top = os.path.commonpath({os.path.dirname(o) for o in paths}) if len(paths) and all(map(os.path.isabs, paths)) else ''
+    return top if top and all(o.startswith(os.path.join(top, '')) for o in paths) else ''
+
+def _save_items(path, items, root):
     obj = [c for c in items if items[c].dtype==object]
-    items.assign(**{c:as_text(items[c]) for c in obj}).to_parquet(path/'items.parquet', index=False)
+    t = items.assign(**{c:as_text(items[c]) for c in obj})
+    if root: t['path'] = t.path.str[len(os.path.join(root, '')):]
+    with atomic_write(path/'items.parquet', 'wb') as f: t.to_parquet(f, index=False)
+
+def _save_tables(path, items, bad, root=''):
+    _save_items(path, items, root)
     with atomic_write(path/'bad.csv', newline='') as f: bad.to_csv(f, index=False)
 
 # %% ../../nbs/data/02c_packing.ipynb #949f2ba6
@@ -165,23 +178,25 @@ def _finish(part, items, read, channels):
     "Turn a complete partial folder into a store, in place"
     good = part.rec['h']>0
     rec,items,bad = part.rec[good],items[good].reset_index(drop=True),_bad_table(items, part.bad)
-    vocab = class_order(items.label)
+    vocab,root = class_order(items.label),_root(items.path)
     _save_arrays(part.path, rec, items, vocab)
-    _save_tables(part.path, items, bad)
+    _save_tables(part.path, items, bad, root)
     mean,std = _grey_stats(part.hist)
     twins = pd.DataFrame(rec['hash'].copy().view('<u8').reshape(-1, 2)).duplicated()
     meta = dict(kind='zoofast store', format=FORMAT, zoofast=zoofast.__version__, n=len(rec), channels=channels, bytes=part.pos,
-                n_bad=len(bad), duplicates=int(twins.sum()), reader=_reader_name(read), vocab=vocab, mean=mean, std=std)
+                n_bad=len(bad), duplicates=int(twins.sum()), reader=_reader_name(read), root=root, vocab=vocab, mean=mean, std=std)
     write_json(meta, part.path/'meta.json')
     for o in part.path.iterdir():
         with open(o, 'rb') as f: os.fsync(f.fileno())
 
 # %% ../../nbs/data/02c_packing.ipynb #c7e1346e
-def _check_target(out, overwrite):
-    if not out.exists(): return
-    if not overwrite: raise ZooError(f'{out} exists already.', 'Choose another name, or say overwrite=True.')
-    if not (out/'meta.json').is_file() or not (out/'pixels.u8').is_file():
-        raise ZooError(f'{out} is not a store.', 'It is not replaced: choose another name.')
+def _is_packed(path): return (path/'meta.json').is_file() and (path/'pixels.u8').is_file()
+
+def _check_disk(part, items, read):
+    "Refuse to begin when the disk is far too small; the headers of 200 images tell how large all are"
+    todo = part.todo() if read is read_image else []
+    known = [h*w for h,w in filter(None, (image_size(items.path.iloc[i]) for i in todo[::max(1, len(todo)//200)][:200]))]
+    if known: check_room(part.path, .7*np.mean(known)*len(todo)*len(part.hist))
 
 def _publish(part, out):
     _swap(part, out)
@@ -217,18 +232,18 @@ def write_store(
     "Pack images into a store folder: parallel, resumable, atomic"
     refuse_unknown(on_bad, ['raise', 'skip'], 'on_bad')
     if channels not in (1, 3): raise ZooError(f'{channels} channels are not possible.', 'Choose 1 (grey) or 3 (RGB).')
-    out,items = Path(out),to_items(items)
-    _check_target(out, overwrite)
+    out,items = check_free(out, overwrite, _is_packed, 'store'),to_items(items)
     if not len(items) and not empty: raise ZooError('There are no images to pack.', 'Check the folder or the table.')
     if workers is None: workers = _auto(len(items), num_cpus())
     with held(out):
         part = _Partial(out.with_name(out.name+'.partial'), _pack_key(items, channels, read), len(items), channels, resume)
         try:
+            _check_disk(part, items, read)
             _fill(part, items, partial(read, channels=channels) if read is read_image else read, channels, workers, chunk, progress)
             _check_bad(part, items, on_bad, empty)
             try: _finish(part, items, read, channels)
             except OSError as e: _full(e, part)
         finally: part.close()
-        _check_target(out, overwrite)   # it may have come meanwhile
+        check_free(out, overwrite, _is_packed, 'store')   # it may have come meanwhile
         _publish(part.path, out)
     return out

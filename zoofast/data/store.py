@@ -15,7 +15,7 @@ from ..core import ZooError, _mine, atomic_write, read_json, refuse_unknown
 from .images import pixel_hash
 from .items import SPLITS, check_items, class_counts, imbalance
 from .splits import split_items
-from .packing import FORMAT, write_store
+from .packing import FORMAT, _save_items, write_store
 
 # %% ../../nbs/data/03_store.ipynb #9e576b64
 def is_store(
@@ -140,7 +140,10 @@ def _late(self:Store, read, name, **kwargs):
 @patch(as_prop=True)
 def items(self:Store):
     "The Items that were packed, without the unreadable ones"
-    if self._items is None: self._items = self._late(pd.read_parquet, 'items.parquet').assign(split=_split_names(self.split))
+    if self._items is None:
+        t,root = self._late(pd.read_parquet, 'items.parquet'),self.meta.get('root')
+        if root: t['path'] = pd.Series([os.path.join(root, o) for o in t.path], dtype='str')
+        self._items = t.assign(split=_split_names(self.split))
     return self._items
 
 def _split_names(codes): return pd.Series(np.array(SPLITS, object)[codes], dtype='str')
@@ -187,6 +190,7 @@ def with_split(self:Store,
     res.__dict__ |= dict(vars(self), _items=items, _keep_split=False, split=codes)
     if save:
         if _stamp(self.path)!=self._stamp: raise _another(self.path)
+        _save_items(self.path, items, self.meta.get('root'))
         with atomic_write(self.path/'split.npy', 'wb') as f: np.save(f, res.split)
     return res
 
