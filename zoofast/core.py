@@ -31,8 +31,7 @@ def nearest(
     n:int=3, # at most so many suggestions
 )->list: # the most similar names first, [] when nothing is near
     "Names that look like `name`"
-    low = {}
-    for o in names: low.setdefault(str(o).lower(), str(o))
+    low = {str(o).lower():str(o) for o in reversed(list(names))}
     return [low[o] for o in difflib.get_close_matches(str(name).lower(), list(low), n=n, cutoff=.5)]
 
 # %% ../nbs/00_core.ipynb #3482475f
