@@ -6,8 +6,9 @@
 __all__ = ['zoo_learner', 'spec_dls', 'spec_learner', 'as_member', 'save_model', 'train']
 
 # %% ../nbs/20_learner.ipynb #385a96cb
-import sys, warnings
+import hashlib, sys, warnings
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -18,7 +19,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 
-from .core import ZooError, seed_all, someone_looks
+from .core import ZooError, plain, seed_all, someone_looks
 from .locks import held
 from .preds import Preds
 from .data.store import Store
@@ -30,6 +31,7 @@ from .models.transfer import take_over
 from .train.ranks import rank
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5
 from .train.branches import BranchLoss, BranchWeights, tree_loss
+from .train.checkpoint import Checkpoint
 from .train.callbacks import EMA, History, KeepBest, Phases, ProgressiveSize, StopOnNaN
 from .train.speed import Autocast, ChannelsLast, Compile
 from .train.loop import ZooLearner
@@ -244,9 +246,23 @@ def _watch(learn, show):
     learn.remove_cbs(ProgressCallback)
     learn.logger = partial(_lines, learn) if show is None else lambda log: None
     for o in learn.cbs:
-        if isinstance(o, (Autocast,Compile)): o.show = show is None
+        if isinstance(o, (Autocast,Compile,Checkpoint)): o.show = show is None
 
 # %% ../nbs/20_learner.ipynb #7b514900
+def _with_checkpoint(
+    cbs, # callbacks
+    checkpoint, # a folder, a `Checkpoint`, or None
+    spec, store, soft, # what is learned
+):
+    "The callbacks, and a `Checkpoint` that knows what is learned"
+    if checkpoint is None: return cbs
+    cb,h = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint),hashlib.blake2b(digest_size=8)
+    for o in (store.hash, store.label, store.split): h.update(o.tobytes())
+    if soft is not None: h.update('\n'.join(soft.ids).encode()+soft.logits.tobytes())
+    cb.task = plain(dict(asdict(spec), images=f'{len(store):,} ({h.hexdigest()})'))
+    return L(cbs)+cb
+
+# %% ../nbs/20_learner.ipynb #5cee5cf9
 def train(
     spec, # a Spec, the name of a recipe, or a YAML file
     store, # a Store, or the path of one
@@ -257,19 +273,22 @@ def train(
     show:bool=None, # bars; None: where somebody looks, lines on stderr elsewhere; False: silent
     overwrite:bool=False, # replace a model that is at `out`
     soft=None, # Preds whose probabilities are the targets of `spec.share` of each batch
+    checkpoint=None, # folder for checkpoints, or a `Checkpoint`: the same call goes on where the last was stopped; deleted once the model is saved at `out`
 )->ZooLearner: # trained; `.stopped` says why not to the end, `.interrupted` whether by Ctrl-C
     "Train one member by its recipe"
     if not isinstance(spec, Spec): spec = get_recipe(spec)
     if out is not None: check_free(out, overwrite)
     if not isinstance(store, Store): store = Store(store)
     with nullcontext() if out is None or rank() else held(out):
-        learn = spec_learner(spec, spec_dls(spec, store, device, soft), cbs)
+        learn = spec_learner(spec, spec_dls(spec, store, device, soft), _with_checkpoint(cbs, checkpoint, spec, store, soft))
         learn.history.csv,learn.stopped,learn.interrupted = log,'',False
         _watch(learn, show)
         try: learn.fit_spec()
         except KeyboardInterrupt:
             learn.stopped,learn.interrupted = f'interrupted in epoch {len(learn.history.rows)} of {spec.epochs}',True
-            warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds what was learned: save_model(learn, folder) keeps it.')
+            goes_on = f' With the same checkpoint={learn.checkpoint.folder} the call goes on.' if checkpoint else ''
+            warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds what was learned: save_model(learn, folder) keeps it.{goes_on}')
             return learn
         if out is not None: save_model(learn, out, overwrite=overwrite)
+        if out is not None and checkpoint and not rank(): learn.checkpoint.clear()
     return learn
