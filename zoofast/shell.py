@@ -8,6 +8,7 @@ __all__ = ['main']
 # %% ../nbs/40a_shell.ipynb #1c111612
 import argparse, os, re, sys, warnings
 from importlib.metadata import version
+from pathlib import Path
 from .core import ZooError, nearest, refuse_unknown
 
 # %% ../nbs/40a_shell.ipynb #fa58e6e3
@@ -97,3 +98,16 @@ def main(
     return 0
 
 def _err(s): print('zoofast: '+''.join(o if o.isprintable() else ascii(o)[1:-1] for o in s), file=sys.stderr)
+
+# %% ../nbs/40a_shell.ipynb #ca2efde5
+def _need_files(*paths):
+    for o in paths:
+        if not Path(o).exists(): raise ZooError(f'{o} does not exist.', 'Check the path.')
+
+def _plain(v):
+    if isinstance(v, dict): return ', '.join(f'{k} {_plain(o)}' for k,o in v.items())
+    return ' '.join(map(_plain, v)) if isinstance(v, list) else f'{v:.4g}' if isinstance(v, float) else str(v)
+
+def _show_preds(p, n):
+    print(p, '', p.df(probs=False).head(n).to_string(), sep='\n')
+    if p.errors: print('', f'{len(p.errors)} images without a prediction, such as {next(iter(p.errors))}: {next(iter(p.errors.values()))}', sep='\n')
