@@ -7,10 +7,10 @@ __all__ = ['History', 'EMA', 'StopOnNaN', 'KeepBest', 'ProgressiveSize', 'Phases
 
 # %% ../../nbs/train/02_callbacks.ipynb #4d15c53d
 import math, time
-import pandas as pd, torch
+import numpy as np, pandas as pd, torch
 from fastai.callback.core import Callback,CancelFitException
 
-from ..core import ZooError, atomic_write, need, refuse_unknown
+from ..core import ZooError, atomic_write, few, need, refuse_unknown
 
 # %% ../../nbs/train/02_callbacks.ipynb #2861b4de
 def _epoch_row(
@@ -97,9 +97,9 @@ class StopOnNaN(Callback):
             bad = (~torch.isfinite(t.detach().flatten(1)).all(1)).nonzero().flatten().tolist()
             if 0 < len(bad) < len(t): break
         else: return ''
-        if not hasattr(self.dl, 'rows'): return f", from items {bad[:5]} of the batch"
-        pos = list(self.dl.sample())[self.iter*self.dl.bs:]
-        return f", from rows {[int(self.dl.rows[pos[i]]) for i in bad[:5]]} of the store"
+        if not hasattr(self.dl, 'store'): return f", from items {bad[:5]} of the batch"
+        pos = np.array(list(self.dl.sample()))[self.iter*self.dl.bs:][bad]
+        return f", from the images {few(self.dl.store.ids[self.dl._rows_at(pos)], 5)}"
     def after_fit(self):
         err,self.trouble,self.sound = self.trouble,None,None
         if err: raise err

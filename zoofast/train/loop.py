@@ -16,6 +16,7 @@ from fastai.learner import AvgLoss, AvgMetric, Learner, Recorder
 from fastai.metrics import mk_metric
 from fastai.torch_core import find_bs, to_device
 
+from ..core import ZooError
 from .speed import align_state
 
 # %% ../../nbs/train/02b_loop.ipynb #4dafc386
@@ -122,8 +123,10 @@ class ZooLearner(Learner):
 @patch
 def _with_events(self:ZooLearner, f, event_type, ex, *args):
     try: super(ZooLearner, self)._with_events(f, event_type, ex, *args)
-    except BaseException:
+    except BaseException as e:
         if event_type=='fit': self._tidy()
+        if isinstance(e, RuntimeError) and 'DataLoader worker' in str(e):
+            raise ZooError(f"A process that reads images was killed ({str(e).split('. ')[0]}).", 'If memory ran out: smaller batches, or num_workers=0.') from None
         raise
 
 @patch
