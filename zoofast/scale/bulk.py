@@ -101,15 +101,16 @@ def run(self:Job,
     "Predict the chunks `part, part+parts ...` that are not there yet"
     from zoofast.ensemble import _channels, as_ensemble, predict
     c,e,t = self.config,as_ensemble(models, device),time.perf_counter()
-    how = {k:c[k] for k in ('weights','rule','tta','average','amp','bs')}
-    now = _how(e, **dict(how, weights=how['weights'] if list(how['weights'])==list(e.members) else None))
+    how,by = {k:c[k] for k in ('weights','rule','tta','average','amp','bs')},e.f1 if c['f1_rule'] else None
+    now = _how(e, **dict(how, weights=how['weights'] if list(how['weights'])==list(e.members) else None), f1=by)
     if diff := _differences({k:c[k] for k in now}, now): raise _refused(self.path, diff)
     ks,where,notes = [k for k in np.flatnonzero(~self.done).tolist() if k%parts==part],next(iter(e.members.values())).device.type,[]
     n,bad = int(self.sizes[ks].sum()) if ks else 0,0
     with closing(i for i in range(n+1)) as count, closing(_streams(self, ks, _channels(e.members), workers, notes)) as it:
         ticks = bar(count, total=n, desc='predict', show=progress)
         for k,stream in it:
-            p = predict(_Ticking(stream, ticks), e, **how, progress=False)
+            p = predict(_Ticking(stream, ticks), e, **how, f1=False, progress=False)
+            p = by(p) if by else p
             bad += len(p.errors)
             _save_part(self, k, p, where)
     if notes: warnings.warn(notes[0] if len(notes)==1 else f'{notes[0]} ({len(notes)-1} more images like this)', stacklevel=2)

@@ -7,6 +7,7 @@ __all__ = ['my_part', 'Job', 'make_job']
 
 # %% ../../nbs/scale/01_job.ipynb #fe7f22ff
 import hashlib, json, os, re, threading
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -160,14 +161,15 @@ def _member_key(m):
     if not (sha := m.config['sha256']): raise ZooError(f'Member {m.name} was never saved.', 'Save it: save_model(learn, folder), and give the folder.')
     return dict(arch=m.arch, sha256=sha, asked=_digest(json.dumps(plain({o:m.config.get(o) for o in (*_asked, *DECISION)}), sort_keys=True)))
 
-def _how(e, weights, rule, tta, average, amp, bs):
+def _how(e, weights, rule, tta, average, amp, bs, f1=None):
     "All that decides a number, of an Ensemble"
     from zoofast.committee import as_weights
     from zoofast.tta import view_names
     if bs<1: raise ZooError(f'bs={bs} is no number of images.', '64 is usual.')
     w = as_weights(weights if weights is not None else e.weights, list(e.members)).tolist()
     return plain(dict(models={k:_member_key(m) for k,m in e.members.items()}, weights=dict(zip(e.members, w)), rule=rule or e.rule, average=average,
-        tta=view_names(tta or e.tta), amp=refuse_unknown(amp, ('float32','bf16'), 'precision'), bs=bs, vocab=e.vocab, versions=versions()))
+        tta=view_names(tta or e.tta), amp=refuse_unknown(amp, ('float32','bf16'), 'precision'), bs=bs,
+        f1_rule=f1 and f1.as_dict(), vocab=e.vocab, versions=versions()))
 
 def _differences(a, b, at=''):
     "What differs between two settings, in words"
@@ -193,19 +195,21 @@ def _matches(path, how, chunk, frames):
 
 def make_job(
     images, # folder of images, archives, bins, Stores; one of these; a manifest; Items: see `listed`
-    models, # one or several model folders, or an ensemble's folder
+    models, # one or several model folders, an ensemble's folder, or an `Ensemble`
     path, # folder to make; one that is there goes on, if nothing differs
     chunk:int=4096, # images in a part: what is lost at most when a process is killed
     bs:int=64, # images in one call of a net
     weights=None, rule:str=None, tta=None, average:str='logits', # as in `predict`
     amp:str='float32', # or 'bf16'; what is measured on the way, as with 'auto', would not be the same everywhere
+    f1:bool=None, # the F1 rule of the models, as in `predict`
     relist:bool=True, # of a job that is there: list the images again, and compare
 )->Job:
     "A prediction in chunks, made ready"
-    from zoofast.ensemble import _weights_of, as_ensemble
+    from zoofast.ensemble import Ensemble, _rule_for, _weights_of, as_ensemble
     if not 1<=chunk<=1<<20: raise ZooError(f'chunk={chunk} is not between 1 and {1<<20:,}.', '4096 is usual.')
-    e,path = as_ensemble(models, 'cpu'),Path(path)
-    how = _how(e, _weights_of(e, weights, False), rule, tta, average, amp, bs)
+    e,path = models if isinstance(models, Ensemble) else as_ensemble(models, 'cpu'),Path(path)
+    by = _rule_for(e, replace(e, rule=rule or e.rule, tta=tta or e.tta), weights, f1)
+    how = _how(e, _weights_of(e, weights, False), rule, tta, average, amp, bs, by)
     if path.exists() and any(path.iterdir()): return _matches(path, how, chunk, listed(images) if relist else None)
     if path.exists(): path.rmdir()
     try:
