@@ -7,7 +7,7 @@ __all__ = ['COLS', 'SPLITS', 'EXTS', 'as_text', 'check_items', 'as_items', 'clas
            'items_from_folder', 'items_from_table', 'class_counts', 'imbalance']
 
 # %% ../../nbs/data/01_items.ipynb #64e475b7
-import os, re
+import csv, os, re
 from pathlib import Path
 import numpy as np, pandas as pd
 from ..core import ZooError, nearest, refuse_unknown
@@ -24,7 +24,15 @@ def as_text(
     return col.astype(object).where(col.notna(), '').astype(str).astype('str')
 
 # %% ../../nbs/data/01_items.ipynb #e77f26c5
-_control = re.compile('[\x00-\x1f\x7f]')
+_control,_longest = re.compile('[\x00-\x1f\x7f]'),1000
+
+def _check_words(col, what):
+    if max(map(len, col), default=0)>_longest:
+        i,o = next((i,o) for i,o in enumerate(col, 1) if len(o)>_longest)
+        raise ZooError(f'Row {i}: the {what} {o[:40]!r} ... has {len(o):,} characters.', 'Is a quote not closed? Correct the table.')
+    if _control.search(' '.join(col)) is None: return
+    i,o = next((i,o) for i,o in enumerate(col, 1) if _control.search(o))
+    raise ZooError(f'Row {i}: the {what} {o!r} holds a control character.', 'Rename it: it would garble tables and terminals.')
 
 def check_items(
     items:pd.DataFrame, # Items
@@ -38,10 +46,7 @@ def check_items(
         if not pd.api.types.is_string_dtype(items[c]):
             raise ZooError(f"Column '{c}' holds {items[c].dtype}, not text.", 'Use as_items(table).')
     if (items.path=='').any(): raise ZooError(f"Row {_row(items.path=='')} has no path.", 'Fill it in or drop the row.')
-    for c in ('id','label','sample'):
-        if _control.search(' '.join(items[c])) is None: continue
-        i,o = next((i,o) for i,o in enumerate(items[c], 1) if _control.search(o))
-        raise ZooError(f'Row {i}: the {c} {o!r} holds a control character.', 'Rename it: it would garble tables and terminals.')
+    for c in ('id','label','sample'): _check_words(items[c], c)
     if (dup := items.id.duplicated(keep=False)).any():
         rows = np.flatnonzero(items.id==items.id[dup].iloc[0])[:2] + 1
         raise ZooError(f"id '{items.id[dup].iloc[0]}' is in rows {rows[0]} and {rows[1]}.",
@@ -161,6 +166,18 @@ def _paths_inside(root, rel):
 def _within(p, real): return p==real or p.startswith(real.rstrip(os.sep)+os.sep)
 
 # %% ../../nbs/data/01_items.ipynb #7d8d15b8
+_columns = 10_000 # at most
+
+def _check_head(head, sep, path):
+    names = next(csv.reader([head], delimiter=sep), [])
+    if len(names)>_columns: raise ZooError(f'{path} has {len(names):,} columns.', f'A table of images has at most {_columns:,}: is it something else?')
+    if twice := [o for o in dict.fromkeys(names) if names.count(o)>1]: raise ZooError(f"{path}: column '{twice[0]}' occurs twice.", 'Rename or delete one.')
+
+def _our_names(df):
+    "Our columns whatever their case and the spaces around them: a column `Label` that nobody reads would be lost"
+    norm = [str(c).strip().lower() for c in df.columns]
+    return df.rename(columns={c:o for c,o in zip(df.columns, norm) if o in COLS and o not in df and norm.count(o)==1})
+
 def _read_table(table, encoding):
     p = Path(table)
     if not p.is_file(): raise ZooError(f'{p} does not exist.', 'Check the path.')
@@ -168,9 +185,10 @@ def _read_table(table, encoding):
         if p.suffix.lower()=='.parquet': return pd.read_parquet(p)
         with open(p, encoding=encoding, newline='') as f: head = f.readline()
         sep = max('\t,;', key=head.count)
+        _check_head(head, sep, p)
         df = pd.read_csv(p, sep=sep, dtype=str, keep_default_na=False, encoding=encoding, compression=None)
-    except UnicodeError: raise ZooError(f'{p} is not {encoding}.', "Save it as UTF-8, or say encoding='latin-1'.") from None
-    except (ValueError, OSError) as e: raise ZooError(f'{p} cannot be read: {str(e).strip()}.', 'Correct the file.') from None
+    except UnicodeError: raise ZooError(f"{p} is not {encoding.upper().removesuffix('-SIG')}.", "Save it as UTF-8, or say encoding='latin-1'.") from None
+    except (ValueError, OSError, csv.Error) as e: raise ZooError(f'{p} cannot be read: {str(e).strip()}.', 'Correct the file.') from None
     if not isinstance(df.index, pd.RangeIndex): raise ZooError(f'{p}: rows have more cells than the header.', 'Name every column.')
     return df
 
@@ -182,7 +200,7 @@ def items_from_table(
     encoding:str='utf-8-sig', # of a text file, with or without BOM
 )->pd.DataFrame: # Items in the order of the table
     "A manifest as Items"
-    df = table if isinstance(table, pd.DataFrame) else _read_table(table, encoding)
+    df = _our_names(table if isinstance(table, pd.DataFrame) else _read_table(table, encoding))
     names = dict(path=path, label=label, split=split, sample=sample, id=id)
     for k,v in names.items():
         if v not in df and (k=='path' or v!=k): refuse_unknown(v, df.columns, f"{k} column")
