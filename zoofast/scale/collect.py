@@ -20,13 +20,15 @@ def _check_done(job):
     "Refuse a job that is not finished"
     lost = np.flatnonzero(~job.done)
     if len(lost):
-        raise ZooError(f'{job.path}: {len(lost):,} of {job.chunks:,} parts are missing, {int(job.sizes[lost].sum()):,} images: {few(lost)}.', 'Start the prediction again: it makes them.')
+        what = f'{len(lost):,} of {job.chunks:,} parts are missing, {int(job.sizes[lost].sum()):,} images: {few(lost)}'
+        raise ZooError(f'{job.path}: {what}.', 'Start the prediction again: it makes them.')
 
 def _checked(job, k):
     "Part `k` and its rows of the list"
     p,t,f = Preds.load(job.part(k)),job.rows(k),job.part(k)
-    if p.meta.get('job')!=job.key or p.meta.get('part')!=k: raise ZooError(f'{f} belongs to another prediction.', 'Delete it and start the prediction again.')
-    if p.vocab!=job.vocab or p.ids.tolist()!=t.id.tolist(): raise ZooError(f'{f} holds other images or classes than the list says.', 'Delete it and start the prediction again.')
+    odd = '' if (p.meta.get('job'), p.meta.get('part'))==(job.key, k) else 'belongs to another prediction'
+    if p.vocab!=job.vocab or p.ids.tolist()!=t.id.tolist(): odd = odd or 'holds other images or classes than the list says'
+    if odd: raise ZooError(f'{f} {odd}.', 'Delete it and start the prediction again.')
     return p,t
 
 # %% ../../nbs/scale/01b_collect.ipynb #fe339f2e
