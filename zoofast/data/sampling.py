@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 from fastai.callback.core import Callback
 from fastai.data.core import TfmdDL
+from fastai.torch_core import to_detach
 from fastcore.basics import patch, store_attr
 from ..core import ZooError, few, refuse_unknown, uniforms
 
@@ -145,6 +146,8 @@ class SampledDL(TfmdDL):
 
     def new(self, dataset=None, cls=None, **kwargs):
         return super().new(dataset, cls, **{**{k:getattr(self,k) for k in self._own}, **kwargs})
+
+    def to_detach(self, b, cpu=True, gather=True): return to_detach(b, cpu, False)   # fastai would wait for other processes whenever torchrun started this one
 
     def get_idxs(self):
         if not self.shuffle: return np.arange(self.n)

@@ -64,6 +64,7 @@ def _work(f, r, n, meet, seconds, pipe):
         import torch.distributed as dist
         from datetime import timedelta
         dist.init_process_group('gloo', init_method=f'file://{meet}', rank=r, world_size=n, timeout=timedelta(seconds=seconds))
+        dist.barrier()
         res = (True, f())
         dist.destroy_process_group()
     except BaseException as e: res = False,(f'{type(e).__name__}: {e}',traceback.format_exc())
