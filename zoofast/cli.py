@@ -12,7 +12,7 @@ from .core import ZooError
 from .shell import _arg, _command, _err, main
 _all_ = ['main']
 
-# %% ../nbs/41_cli.ipynb #d13c938c
+# %% ../nbs/41_cli.ipynb #d09aa01d
 def _need_files(*paths):
     for o in paths:
         if not Path(o).exists(): raise ZooError(f'{o} does not exist.', 'Check the path.')
@@ -55,12 +55,12 @@ def _show_store(p, n):
     if len(s): print('', size_table(s).to_string(), sep='\n')
     if len(s.vocab): print('', class_table(s).head(n).to_string(), sep='\n')
 
-# %% ../nbs/41_cli.ipynb #2e07902e
+# %% ../nbs/41_cli.ipynb #40fc9fa3
 def _show_preds(p, n):
     print(p, '', p.df(probs=False).head(n).to_string(), sep='\n')
     if p.errors: print('', f'{len(p.errors)} images without a prediction, such as {next(iter(p.errors))}: {next(iter(p.errors.values()))}', sep='\n')
 
-# %% ../nbs/41_cli.ipynb #02910688
+# %% ../nbs/41_cli.ipynb #57701ca1
 def _plain(v):
     if isinstance(v, dict): return ', '.join(f'{k} {_plain(o)}' for k,o in v.items())
     return ' '.join(map(_plain, v)) if isinstance(v, list) else f'{v:.4g}' if isinstance(v, float) else str(v)
@@ -145,7 +145,7 @@ def _weights(s, k):
     if len(w)!=k: raise ZooError(f'{len(w)} weights for {k} models.', 'Give one weight a model, in the same order.')
     return w
 
-# %% ../nbs/41_cli.ipynb #a965b9ff
+# %% ../nbs/41_cli.ipynb #dde4fc31
 @_command('zoofast predict models/resnet new_images/ --out preds.parquet\n'
           'zoofast predict models/resnet models/convnext plankton.zoo --split test --weights auto --tta d4 --out preds.csv',
     _arg('models', nargs='+', metavar='MODEL', help='model folders, or one ensemble folder'),
@@ -157,7 +157,7 @@ def _weights(s, k):
     _arg('--split', choices=['train','valid','test'], help='of a store: only these images'),
     _arg('--bs', type=int, help='images in one call of a net (default: as fits the device)'), _arg('--device', help='cpu, cuda ...'),
     _arg('--amp', choices=['float32','bf16','auto'], help='precision; auto: bf16 where it is faster and agrees (default: auto on a GPU, else float32)'),
-    _arg('--overwrite', action='store_true', help='replace PREDS'))
+    _arg('--most-probable', action='store_true', help='whatever rule the models have'), _arg('--overwrite', action='store_true', help='replace PREDS'))
 def _predict(a):
     "Predict images with one or several models"
     _need_files(*a.models, a.images)
@@ -169,7 +169,7 @@ def _predict(a):
     if a.split and not len(rows): raise ZooError(f'{a.images} keeps no image for {a.split}.', 'Leave --split out to predict all of them.')
     e = as_ensemble(a.models, a.device)
     tta = a.tta.split(',') if a.tta and ',' in a.tta else a.tta
-    how = dict(weights=_weights(a.weights, len(e.members)), tta=tta, rule=a.rule, bs=a.bs, rows=rows, amp=a.amp)
+    how = dict(weights=_weights(a.weights, len(e.members)), tta=tta, rule=a.rule, bs=a.bs, rows=rows, amp=a.amp, f1=False if a.most_probable else None)
     predict(store or a.images, e, **how, out=a.out, overwrite=a.overwrite)
     _show_file(a.out)
 
@@ -225,8 +225,7 @@ def _submit(a):
 import zoofast.naming
 
 # %% ../nbs/41_cli.ipynb #746d60d5
-import zoofast.exchange
-import zoofast.published
+import zoofast.exchange, zoofast.published, zoofast.amounts, zoofast.careful
 
 # %% ../nbs/41_cli.ipynb #cbdf307a
 @_command('zoofast report preds.parquet --out page.html\nzoofast report plain=a.parquet focal=b.parquet --store plankton.zoo --tree ndsb --out page.html',
