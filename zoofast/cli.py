@@ -117,6 +117,7 @@ def _recipes(a):
     _arg('--out', required=True, metavar='MODEL', help='folder to make'),
     _arg('--set', action='append', default=[], metavar='KEY=VALUE', help='change one number of the recipe; may be repeated'),
     _arg('--soft', metavar='PREDS', help='table of predictions to learn from too, in the share of each batch that the recipe says (--set share=.33)'),
+    _arg('--checkpoint', metavar='FOLDER', help='go on from here, if stopped; a signal (TERM, USR1, USR2) then stops it with exit status 99'),
     _arg('--device', help='cpu, cuda, cuda:1 ... (default: the GPU if there is one)'), _arg('--overwrite', action='store_true', help='replace MODEL'))
 def _train(a):
     "Train one member by a recipe, and save it"
@@ -127,10 +128,10 @@ def _train(a):
     from zoofast.learner import save_model, train
     warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)       # says how to save in Python
     soft = a.soft and Preds.load(a.soft)
-    learn = train(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite, soft=soft)
+    learn = train(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite, soft=soft, checkpoint=a.checkpoint)
     if learn.interrupted:
-        _err(f'{learn.stopped}; what {len(learn.history.rows)} whole epochs brought is being saved.')
-        if len(learn.history.rows): _err(f'it is in {save_model(learn, a.out, overwrite=a.overwrite)}')
+        _err(f"{learn.stopped}; {'the same command goes on' if a.checkpoint else f'what {len(learn.history.rows)} whole epochs brought is being saved'}.")
+        if len(learn.history.rows) and not a.checkpoint: _err(f'it is in {save_model(learn, a.out, overwrite=a.overwrite)}')
         raise KeyboardInterrupt
     if learn.stopped: _err(f'note: ended after {len(learn.history.rows)} epochs: {learn.stopped}.')
     _show_model(Path(a.out))
