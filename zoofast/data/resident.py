@@ -51,7 +51,7 @@ def to(self:Store,
     show:bool=None, # a progress bar; None: where somebody looks
 )->Store: # the same images and split
     "The store with a copy of its pixels on a GPU"
-    dev,res = _device(device),object.__new__(Store)
+    dev,res = _device(device),object.__new__(type(self))
     res.__dict__ |= {k:v for k,v in vars(self).items() if k!='_flat'}
     if dev.type!='cpu': res._flat = _flat(self, dev, show)
     return res

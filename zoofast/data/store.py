@@ -53,10 +53,11 @@ def _map(path, n):
     return np.asarray(a)
 
 def _check_places(st, path):
-    "The kernels that draw batches look at no bounds, so a place outside of the pixels must not get through"
-    o,h,w,c = *(getattr(st, k).astype('i8', copy=False) for k in ('offset','height','width')),st.channels
-    lies = (o<0) | (h<1) | (w<1) | (h>1<<31) | (w>1<<31) | (o>st.meta['bytes']-h*w*c)
-    if lies.any(): raise ZooError(f'{path}: image {lies.argmax()} lies outside of the pixels.', 'The store is damaged: pack it again.')
+    "The kernels that draw batches look at no bounds, so a place outside of the pixels must not get through; a million rows at a time"
+    for i in range(0, len(st.offset), 1<<20):
+        o,h,w = (getattr(st, k)[i:i+(1<<20)].astype('i8', copy=False) for k in ('offset','height','width'))
+        lies = (o<0) | (h<1) | (w<1) | (h>1<<31) | (w>1<<31) | (o>st.meta['bytes']-h*w*st.channels)
+        if lies.any(): raise ZooError(f'{path}: image {i+lies.argmax()} lies outside of the pixels.', 'The store is damaged: pack it again.')
     if st.label.max(initial=-1)>=len(st.vocab): raise ZooError(f'{path}: image {st.label.argmax()} has a label without a class.', 'The store is damaged: pack it again.')
 
 # %% ../../nbs/data/03_store.ipynb #06af35e2
@@ -185,7 +186,7 @@ def with_split(self:Store,
     "Split anew, without touching the pixels"
     if split is None: items = split_items(self.items, overwrite=True, **kwargs)
     else: items = check_items(self.items.assign(split=pd.Series(list(split), dtype='str')))
-    res = object.__new__(Store)
+    res = object.__new__(type(self))
     codes = pd.Categorical(items.split, categories=SPLITS).codes.astype('i1')
     res.__dict__ |= dict(vars(self), _items=items, _keep_split=False, split=codes)
     if save:
