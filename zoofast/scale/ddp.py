@@ -9,25 +9,21 @@ __all__ = ['joined', 'ShareBatches', 'train_ranks']
 import os, warnings
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from functools import partial
-import numpy as np, torch, torch.distributed as dist
+import torch, torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from fastai.callback.core import Callback
 from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.learner import Learner
-from fastai.torch_core import to_detach
-from fastcore.basics import chunked, noop, patch
+from fastcore.basics import noop, patch
 from fastcore.foundation import L
 from fastcore.meta import delegates
-from timm.layers import BatchNormAct2d
 from ..core import ZooError, seed_all, uniforms
-from ..data.batches import StoreDL
-from ..data.sampling import SampledDL
 from ..train.branches import BranchLoss
 from ..train.callbacks import History, WandbLog
 from ..train.ranks import lowest, of_first, rank, ranks, together
 from ..learner import train
+from .collective import _Answer, _Answers, _join_norms, _share
 
 # %% ../../nbs/scale/00_ddp.ipynb #33f3e7c0
 def _place(env, gpus):
@@ -53,105 +49,6 @@ def joined(
     try: yield p[:2]
     finally: dist.destroy_process_group()
 
-# %% ../../nbs/scale/00_ddp.ipynb #14107736
-def _check_shares(dl, n):
-    "Refuse what cannot be shared"
-    if not isinstance(dl, SampledDL):
-        raise ZooError('These DataLoaders draw from a stream of random numbers, which differs from rank to rank.', 'Use store_dls or file_dls.')
-    if dl.bs%n: raise ZooError(f'A batch of {dl.bs} does not divide by {n} ranks.', f'Set bs={max(dl.bs//n, 1)*n} or bs={-(-dl.bs//n)*n}.')
-    if not dl.drop_last: raise ZooError('The last training batch may be smaller than the others.', 'Set drop_last=True.')
-
-def _share(dl, r, n):
-    "Let `dl` draw the `r`-th of `n` equal parts of each batch; returns what undoes it"
-    _check_shares(dl, n)
-    m,cls,old = dl.bs//n,type(dl),set(vars(dl))
-    mine = slice(r*m, (r+1)*m)
-    if isinstance(dl, StoreDL): dl.draw = lambda pos, keys, epoch: cls.draw(dl, pos[mine], keys[mine], epoch)
-    else:
-        dl.get_idxs = lambda: cls.get_idxs(dl)[:len(dl)*dl.bs]
-        dl.create_batches = lambda samps: cls.create_batches(dl, (o for i,o in enumerate(samps) if i//m%n==r))
-        dl.chunkify = partial(chunked, chunk_sz=m, drop_last=True)
-    return lambda: [vars(dl).pop(k, None) for k in ('draw','get_idxs','create_batches','chunkify') if k not in old]
-
-# %% ../../nbs/scale/00_ddp.ipynb #5d324a3a
-class _Sum(torch.autograd.Function):
-    "The sum over ranks"
-    @staticmethod
-    def forward(ctx, x):
-        x = x.clone()
-        dist.all_reduce(x)
-        return x
-    @staticmethod
-    def backward(ctx, g): return _Sum.forward(ctx, g.contiguous())
-
-def _norm_together(m, x):
-    "A batch norm's step with the statistics of all ranks, which have equally many images"
-    dims,shape = [0,*range(2, x.ndim)],(1,-1)+(1,)*(x.ndim-2)
-    z = x if x.dtype==torch.float64 else x.float()
-    n = ranks()*z.numel()//z.shape[1]
-    mean = _Sum.apply(z.sum(dims))/n
-    z = z-mean.view(shape)
-    var = _Sum.apply((z*z).sum(dims))/n
-    if m.track_running_stats:
-        m.num_batches_tracked.add_(1)
-        k = 1/m.num_batches_tracked.item() if m.momentum is None else m.momentum
-        with torch.no_grad(): m.running_mean.lerp_(mean, k), m.running_var.lerp_(var*n/(n-1), k)
-    z = z*(var+m.eps).rsqrt().view(shape)
-    return (z*m.weight.view(shape)+m.bias.view(shape) if m.affine else z).to(x.dtype)
-
-# %% ../../nbs/scale/00_ddp.ipynb #3ccd8fb6
-_norms = nn.BatchNorm1d,nn.BatchNorm2d,nn.BatchNorm3d,BatchNormAct2d
-
-def _forward(self, x):
-    if not self.training: return type(self).__mro__[1].forward(self, x)
-    x = nn.SyncBatchNorm.forward(self, x) if x.is_cuda else _norm_together(self, x)
-    return self.act(self.drop(x)) if isinstance(self, BatchNormAct2d) else x
-
-_extra = dict(forward=_forward, process_group=None, _check_non_zero_input_channels=nn.SyncBatchNorm._check_non_zero_input_channels)
-_joint_norms = {o:type(f'Joint{o.__name__}', (o,), _extra) for o in _norms}
-
-def _join_norms(model):
-    "Batch norms count the images of all ranks; returns what undoes it"
-    ms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and not isinstance(m, nn.SyncBatchNorm)]
-    for m in ms:
-        if type(m) not in _norms: raise ZooError(f'A {type(m).__name__} cannot count the images of all ranks.', 'Set sync_bn=False.')
-    for m in ms: m.__class__ = _joint_norms[type(m)]
-    def undo():
-        for m in ms: m.__class__ = type(m).__mro__[1]
-    return undo
-
-# %% ../../nbs/scale/00_ddp.ipynb #9cf6d924
-class _Answer:
-    "What the net said, in place of a batch"
-    def __init__(self, pred): self.pred = pred
-
-def _from_all(o, sizes):
-    "A tensor of each rank (or lists of them), of `sizes` rows"
-    if isinstance(o, (list,tuple)): return [list(x) for x in zip(*(_from_all(e, sizes) for e in o))]
-    o = o.detach().as_subclass(torch.Tensor)
-    o = torch.cat([o, o.new_zeros(max(sizes)-len(o), *o.shape[1:])]).contiguous()
-    res = [torch.empty_like(o) for _ in range(ranks())]
-    dist.all_gather(res, o)
-    return [t[:m] for t,m in zip(res, sizes)]
-
-# %% ../../nbs/scale/00_ddp.ipynb #3229b7d2
-class _Answers:
-    "The batches of an evaluation, each with what the net says of it; rank r asks the net about every `ranks()`-th from r on"
-    def __init__(self, dl, model): self.dl,self.model = dl,model
-    def __getattr__(self, k):
-        if k=='dl': raise AttributeError(k)
-        return getattr(self.dl, k)
-    def __len__(self): return len(self.dl)
-    def to_detach(self, b, cpu=True, gather=True): return to_detach(b, cpu, False)
-    def __iter__(self):
-        idxs,n = np.asarray(list(self.dl.get_idxs())),ranks()
-        parts = [idxs[i:i+self.dl.bs] for i in range(0, len(idxs), self.dl.bs)][:len(self.dl)]
-        own = np.concatenate([parts[k+rank() if k+rank()<len(parts) else k] for k in range(0, len(parts), n)])
-        for k,b in zip(range(0, len(parts), n), self.dl.new(get_idxs=lambda: own)):
-            xb,yb = b[:self.dl.n_inp],b[self.dl.n_inp:]
-            sizes = [len(o) for o in parts[k:k+n]]
-            for pred,*y in _from_all([self.model(*xb), *yb], sizes+[0]*(n-len(sizes)))[:len(sizes)]: yield *[_Answer(pred)]*len(xb),*y
-
 # %% ../../nbs/scale/00_ddp.ipynb #fe90876a
 class _Shell(nn.Module):
     "The net with a forward pass that goes another way"
@@ -162,6 +59,7 @@ class _Shell(nn.Module):
 
 def _learning(model): return tuple(p.requires_grad for p in model.parameters())
 
+# %% ../../nbs/scale/00_ddp.ipynb #66b0515a
 class ShareBatches(Callback):
     "Fit together with the other ranks of the process group"
     order = 9.5
@@ -191,6 +89,12 @@ class ShareBatches(Callback):
         if self.ddp: self.ddp._remove_autograd_hooks()
         some = isinstance(self.loss_func, BranchLoss)          # a level of weight 0 has no gradient
         self.ddp,self.knows = DistributedDataParallel(_Shell(self.model, self.way), broadcast_buffers=False, find_unused_parameters=some),knows
+    def after_fit(self):
+        if self.ddp: self.ddp._remove_autograd_hooks()
+        self.model.__dict__.pop('forward', None)
+        undo,self.undo,self.way,self.ddp,self.knows = self.undo,None,None,None,None
+        if undo: undo.close()
+        if self.once: self.learn.remove_cb(self)
 
 # %% ../../nbs/scale/00_ddp.ipynb #3a6d4bcc
 @patch
@@ -226,14 +130,6 @@ def _quiet(self:ShareBatches):
         if isinstance(o, History): o.csv = None
     old,self.learn.logger = self.learn.logger,noop
     self.undo.callback(lambda: setattr(self.learn, 'logger', old))
-
-@patch
-def after_fit(self:ShareBatches):
-    if self.ddp: self.ddp._remove_autograd_hooks()
-    self.model.__dict__.pop('forward', None)
-    undo,self.undo,self.way,self.ddp,self.knows = self.undo,None,None,None,None
-    if undo: undo.close()
-    if self.once: self.learn.remove_cb(self)
 
 # %% ../../nbs/scale/00_ddp.ipynb #de410a38
 class _Agree(Callback):
