@@ -95,7 +95,8 @@ def as_weights(
         for k in weights: refuse_unknown(k, names, 'member')
         if (gone := [n for n in names if n not in weights]): raise ZooError(f'No weight for member {gone[0]}.', 'Name each member; 0 leaves it out.')
         weights = [weights[n] for n in names]
-    w = np.asarray(weights, dtype=np.float64)
+    try: w = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError): raise ZooError(f'Weights {weights} are not numbers.', f'Give one for each of {names}.') from None
     if w.shape!=(len(names),): raise ZooError(f'{w.size} weights for {len(names)} members.', f'Give one for each of {names}.')
     if not (np.isfinite(w).all() and (w>=0).all() and w.sum()>0): raise ZooError(f'Weights {w.tolist()} are not usable.', 'Give numbers >= 0, not all 0.')
     return w/w.sum()

@@ -6,7 +6,7 @@
 __all__ = ['Ensemble', 'as_ensemble', 'save_ensemble', 'load_ensemble', 'calibrated_preds', 'predict', 'keep_f1_rule']
 
 # %% ../nbs/23_ensemble.ipynb #9a7a04c5
-import errno, pandas as pd, sys, warnings
+import errno, os, pandas as pd, sys, warnings
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -46,7 +46,7 @@ class Ensemble:
         return f"Ensemble({', '.join(f'{k} {o:.3g}' for k,o in zip(self.members,w))}; {len(self.vocab)} classes, rule {self.rule}, tta {self.tta})"
 
 # %% ../nbs/23_ensemble.ipynb #17c7f85c
-def _is_ensemble(path): return isinstance(path,(str,Path)) and (Path(path).name=='ensemble.json' or Path(path,'ensemble.json').is_file())
+def _is_ensemble(path): return isinstance(path,(str,Path)) and (Path(path).name=='ensemble.json' or os.path.isfile(Path(path,'ensemble.json')))
 
 def _load(m, device):
     o = as_member(m)
@@ -104,10 +104,12 @@ def load_ensemble(
     d = read_json(root/'ensemble.json')
     if (f := d.get('format') if isinstance(d,dict) else None)!=_format:
         raise ZooError(f'{root} has the format {f}, this zoofast reads ensembles of {_format}.', 'Make one with `save_ensemble`, or update zoofast.')
-    if (gone := {'members','weights','rule','tta','vocab'}-set(d)) or not d['members']:
-        raise ZooError(f"{root/'ensemble.json'} lacks {', '.join(sorted(gone or ['members']))}.", 'Copy the whole folder again.')
+    kinds = dict(members=dict, weights=dict, rule=str, tta=(str,list), vocab=list)
+    gone = [k for k,t in kinds.items() if not isinstance(d.get(k), t)] or ['members']*(not all(isinstance(o, str) for o in d['members'].values() or [0]))
+    if gone: raise ZooError(f"{root/'ensemble.json'} lacks {', '.join(sorted(gone))}.", 'Copy the whole folder again.')
     ms = {k:_load(inside(root,p), device) for k,p in d['members'].items()}
     for k,m in ms.items(): check_vocab(m.vocab, d['vocab'], f'Member {k}')
+    as_weights(d['weights'], list(ms))
     return Ensemble(ms, d['weights'], d['rule'], d['tta'], _own_rule(d, root))
 
 # %% ../nbs/23_ensemble.ipynb #75fea0cf

@@ -6,9 +6,8 @@
 __all__ = ['zoo_learner', 'spec_dls', 'spec_learner', 'as_member', 'save_model', 'train']
 
 # %% ../nbs/20_learner.ipynb #385a96cb
-import hashlib, sys, warnings
+import sys, warnings
 from contextlib import nullcontext
-from dataclasses import asdict
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -19,7 +18,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 
-from .core import ZooError, plain, seed_all, someone_looks
+from .core import ZooError, seed_all, someone_looks
 from .locks import held
 from .preds import Preds
 from .data.store import Store
@@ -31,7 +30,7 @@ from .models.transfer import take_over
 from .train.ranks import rank
 from .train.metrics import Accuracy, BalancedAccuracy, LogLoss, MacroF1, Top5
 from .train.branches import BranchLoss, BranchWeights, tree_loss
-from .train.checkpoint import Checkpoint
+from .train.checkpoint import Checkpoint, with_checkpoint
 from .train.callbacks import EMA, History, KeepBest, Phases, ProgressiveSize, StopOnNaN
 from .train.speed import Autocast, ChannelsLast, Compile
 from .train.loop import ZooLearner
@@ -41,7 +40,7 @@ from .train.finetune import Frozen
 from .train.schedules import EarlyStop
 from .train.spec import Spec, eval_size, schedule, sizes
 from .train.recipes import get_recipe
-from .members import DECISION, Member, as_device, check_free, load_model, member_config
+from .members import DECISION, Member, _free, as_device, load_model, member_config
 
 # %% ../nbs/20_learner.ipynb #010841de
 def _zoo_cbs(
@@ -248,21 +247,7 @@ def _watch(learn, show):
     for o in learn.cbs:
         if isinstance(o, (Autocast,Compile,Checkpoint)): o.show = show is None
 
-# %% ../nbs/20_learner.ipynb #7b514900
-def _with_checkpoint(
-    cbs, # callbacks
-    checkpoint, # a folder, a `Checkpoint`, or None
-    spec, store, soft, # what is learned
-):
-    "The callbacks, and a `Checkpoint` that knows what is learned"
-    if checkpoint is None: return cbs
-    cb,h = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint),hashlib.blake2b(digest_size=8)
-    for o in (store.hash, store.label, store.split): h.update(o.tobytes())
-    if soft is not None: h.update('\n'.join(soft.ids).encode()+soft.logits.tobytes())
-    cb.task = plain(dict(asdict(spec), images=f'{len(store):,} ({h.hexdigest()})'))
-    return L(cbs)+cb
-
-# %% ../nbs/20_learner.ipynb #5cee5cf9
+# %% ../nbs/20_learner.ipynb #8c6e9d59
 def train(
     spec, # a Spec, the name of a recipe, or a YAML file
     store, # a Store, or the path of one
@@ -277,10 +262,10 @@ def train(
 )->ZooLearner: # trained; `.stopped` says why not to the end, `.interrupted` whether by Ctrl-C
     "Train one member by its recipe"
     if not isinstance(spec, Spec): spec = get_recipe(spec)
-    if out is not None: check_free(out, overwrite)
+    if out is not None: _free(out, overwrite)
     if not isinstance(store, Store): store = Store(store)
     with nullcontext() if out is None or rank() else held(out):
-        learn = spec_learner(spec, spec_dls(spec, store, device, soft), _with_checkpoint(cbs, checkpoint, spec, store, soft))
+        learn = spec_learner(spec, spec_dls(spec, store, device, soft), with_checkpoint(cbs, checkpoint, spec, store, soft))
         learn.history.csv,learn.stopped,learn.interrupted = log,'',False
         _watch(learn, show)
         try: learn.fit_spec()

@@ -58,9 +58,10 @@ def _check_places(st, path):
         o,h,w = (getattr(st, k)[i:i+(1<<20)].astype('i8', copy=False) for k in ('offset','height','width'))
         lies = (o<0) | (h<1) | (w<1) | (h>1<<31) | (w>1<<31) | (o>st.meta['bytes']-h*w*st.channels)
         if lies.any(): raise ZooError(f'{path}: image {i+lies.argmax()} lies outside of the pixels.', 'The store is damaged: pack it again.')
-    if st.label.max(initial=-1)>=len(st.vocab): raise ZooError(f'{path}: image {st.label.argmax()} has a label without a class.', 'The store is damaged: pack it again.')
+    if st.label.max(initial=-1)>=len(st.vocab):
+        raise ZooError(f'{path}: image {st.label.argmax()} has a label without a class.', 'The store is damaged: pack it again.')
 
-# %% ../../nbs/data/03_store.ipynb #06af35e2
+# %% ../../nbs/data/03_store.ipynb #e435451f
 _arrays = ['offset', 'height', 'width', 'fill', 'label', 'hash', 'split']
 
 def _stamp(path):
@@ -186,7 +187,7 @@ def with_split(self:Store,
     "Split anew, without touching the pixels"
     if split is None: items = split_items(self.items, overwrite=True, **kwargs)
     else: items = check_items(self.items.assign(split=pd.Series(list(split), dtype='str')))
-    res = object.__new__(type(self))
+    res = object.__new__(Store)
     codes = pd.Categorical(items.split, categories=SPLITS).codes.astype('i1')
     res.__dict__ |= dict(vars(self), _items=items, _keep_split=False, split=codes)
     if save:
