@@ -6,16 +6,11 @@
 __all__ = ['main']
 
 # %% ../nbs/41_cli.ipynb #64e016f4
-import os, warnings
+import warnings
 from pathlib import Path
 from .core import ZooError
-from .shell import _arg, _command, _err, main
+from .shell import _arg, _command, _err, _need_files, _plain, _show_preds, main
 _all_ = ['main']
-
-# %% ../nbs/41_cli.ipynb #d09aa01d
-def _need_files(*paths):
-    for o in paths:
-        if not Path(o).exists(): raise ZooError(f'{o} does not exist.', 'Check the path.')
 
 # %% ../nbs/41_cli.ipynb #83076175
 def _items(a):
@@ -54,16 +49,6 @@ def _show_store(p, n):
     print(s, '', s.stats().to_string(header=False), sep='\n')
     if len(s): print('', size_table(s).to_string(), sep='\n')
     if len(s.vocab): print('', class_table(s).head(n).to_string(), sep='\n')
-
-# %% ../nbs/41_cli.ipynb #40fc9fa3
-def _show_preds(p, n):
-    print(p, '', p.df(probs=False).head(n).to_string(), sep='\n')
-    if p.errors: print('', f'{len(p.errors)} images without a prediction, such as {next(iter(p.errors))}: {next(iter(p.errors.values()))}', sep='\n')
-
-# %% ../nbs/41_cli.ipynb #57701ca1
-def _plain(v):
-    if isinstance(v, dict): return ', '.join(f'{k} {_plain(o)}' for k,o in v.items())
-    return ' '.join(map(_plain, v)) if isinstance(v, list) else f'{v:.4g}' if isinstance(v, float) else str(v)
 
 # %% ../nbs/41_cli.ipynb #103c51fe
 @_command('zoofast show plankton.zoo\nzoofast show models/demo-resnet\nzoofast show preds.parquet',
@@ -137,52 +122,7 @@ def _train(a):
     _show_model(Path(a.out))
 
 # %% ../nbs/41_cli.ipynb #4ef6d749
-def _weights(s, k):
-    "Weights of `k` members from a command line: auto, equal, numbers or None"
-    if s in (None,'auto'): return s
-    if s=='equal': return [1.]*k
-    try: w = [float(o) for o in s.split(',')]
-    except ValueError: raise ZooError(f'Weights {s!r} are not numbers.', 'Give auto, equal, or numbers as in 0.2,0.5,0.3') from None
-    if len(w)!=k: raise ZooError(f'{len(w)} weights for {k} models.', 'Give one weight a model, in the same order.')
-    return w
-
-# %% ../nbs/41_cli.ipynb #dde4fc31
-@_command('zoofast predict models/resnet new_images/ --out preds.parquet\n'
-          'zoofast predict models/resnet models/convnext plankton.zoo --split test --weights auto --tta d4 --out preds.csv',
-    _arg('models', nargs='+', metavar='MODEL', help='model folders, or one ensemble folder'),
-    _arg('images', metavar='IMAGES', help='folder of images, table of paths, or store'),
-    _arg('--out', required=True, metavar='PREDS', help='.parquet or .csv'),
-    _arg('--tta', help='views: none, flips, rot4, d4, s0, halton:70, or tokens like none,hflip,rot90 (default: what the models say, mostly d4)'),
-    _arg('--weights', help='auto (fit on the validation images), equal, or numbers: 0.2,0.5,0.3 (default: those of the ensemble, else equal)'),
-    _arg('--rule', choices=['logits','probs','vote'], help='what is averaged over models (default: what the models say, mostly logits)'),
-    _arg('--split', choices=['train','valid','test'], help='of a store: only these images'),
-    _arg('--bs', type=int, help='images in one call of a net (default: as fits the device)'), _arg('--device', help='cpu, cuda ...'),
-    _arg('--amp', choices=['float32','bf16','auto'], help='precision; auto: bf16 where it is faster and agrees (default: auto on a GPU, else float32)'),
-    _arg('--most-probable', action='store_true', help='whatever rule the models have'), _arg('--overwrite', action='store_true', help='replace PREDS'))
-def _predict(a):
-    "Predict images with one or several models"
-    _need_files(*a.models, a.images)
-    from zoofast.data.store import Store
-    from zoofast.ensemble import _check_out, as_ensemble, predict
-    _check_out(a.out, a.overwrite)
-    store = Store(a.images) if a.split else None
-    rows = store.rows(a.split) if a.split else None
-    if a.split and not len(rows): raise ZooError(f'{a.images} keeps no image for {a.split}.', 'Leave --split out to predict all of them.')
-    e = as_ensemble(a.models, a.device)
-    tta = a.tta.split(',') if a.tta and ',' in a.tta else a.tta
-    how = dict(weights=_weights(a.weights, len(e.members)), tta=tta, rule=a.rule, bs=a.bs, rows=rows, amp=a.amp, f1=False if a.most_probable else None)
-    predict(store or a.images, e, **how, out=a.out, overwrite=a.overwrite)
-    _show_file(a.out)
-
-_most_shown = 1<<30 # bytes of a file of predictions that is read again to be shown
-
-def _show_file(path):
-    "First rows and scores of predictions; of a huge file only where it is"
-    if os.path.getsize(path)>_most_shown: return print(f'written: {path}')
-    from zoofast.preds import Preds
-    from zoofast.train.metrics import scores
-    _show_preds(p := Preds.load(path), 8)
-    if p.targs is not None: print('', f'scores  {_plain(scores(p))}', sep='\n')
+import zoofast.predicting
 
 # %% ../nbs/41_cli.ipynb #3ea38c2d
 @_command('zoofast ensemble models/resnet models/efficientnet models/convnext --out models/all',
@@ -226,7 +166,7 @@ def _submit(a):
 import zoofast.naming
 
 # %% ../nbs/41_cli.ipynb #746d60d5
-import zoofast.exchange, zoofast.published, zoofast.amounts, zoofast.careful
+import zoofast.exchange, zoofast.published, zoofast.amounts, zoofast.careful, zoofast.sharing
 
 # %% ../nbs/41_cli.ipynb #cbdf307a
 @_command('zoofast report preds.parquet --out page.html\nzoofast report plain=a.parquet focal=b.parquet --store plankton.zoo --tree ndsb --out page.html',
