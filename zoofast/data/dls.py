@@ -94,6 +94,12 @@ def _read_soft(store, soft, share, valid):
     return rows,soft.probs
 
 # %% ../../nbs/data/06_dls.ipynb #7a7859e9
+class _Parts(DataBlock):
+    "A DataBlock whose splitter gives slices"
+    def datasets(self, source, verbose=False):
+        return Datasets(source, tfms=self._combine_type_tfms(), splits=self.splitter(source), dl_type=self.dl_type, n_inp=self.n_inp, verbose=verbose)
+
+# %% ../../nbs/data/06_dls.ipynb #bd983166
 @delegates(StoreBlock, but=['rows'])
 def store_dls(
     store, # a Store with a split
@@ -112,7 +118,9 @@ def store_dls(
 )->StoreDLs:
     "DataLoaders over a packed Store"
     tr,va = (store.rows(o) if isinstance(o, str) else _rows_of(o, store)[1] for o in splits)
-    if (both := np.intersect1d(tr, va)).size:
+    learnt = np.zeros(len(store), bool)
+    learnt[tr] = True
+    if (both := np.unique(va[learnt[va]])).size:
         raise ZooError(f'{both.size} images are in both parts, such as row {both[0]}.', 'Train and validate on different images.')
     names = [o if isinstance(o, str) else n for o,n in zip(splits, ('train','valid'))]
     check_split(store.label[tr], store.label[va], store.vocab, bs, names)
@@ -120,8 +128,8 @@ def store_dls(
     store = place(store, device or default_device(), resident)
     look = StoreBlock(store, size, rows=tr, **kwargs)
     blocks = [look] + [TransformBlock(type_tfms=StoreImage(store))]*len(look.dls_kwargs['inputs']) + [SizeBlock(store)]*look.dls_kwargs['meta']
-    parts = lambda o: (range(len(tr)), range(len(tr), len(o)))
-    block = DataBlock([*blocks, CategoryBlock(vocab=store.vocab, sort=False)], get_y=StoreLabel(store), splitter=parts, n_inp=len(blocks))
+    parts = lambda o: [slice(len(tr)), slice(len(tr), None)]
+    block = _Parts([*blocks, CategoryBlock(vocab=store.vocab, sort=False)], get_y=StoreLabel(store), splitter=parts, n_inp=len(blocks))
     dls = block.dataloaders(np.concatenate([tr,va]), bs=bs, device=device, alpha=alpha, max_weight=max_weight, least=least, most=most)
     dls = StoreDLs(*dls.loaders, path=dls.path, device=dls.device)
     dls.valid.size = eval_size or size

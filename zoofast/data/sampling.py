@@ -85,13 +85,18 @@ def _weighted_draw(
     epoch:int,
     m:int=None, # draws; None: as many as there are items
 )->np.ndarray: # (m,) int64 item numbers, with repeats
-    "Draws with replacement"
-    n,by_class = np.bincount(targs, minlength=len(weights)),np.argsort(targs, kind='stable')
-    end = np.cumsum(n*weights)
-    u = uniforms(seed+_order, epoch, np.arange(len(targs) if m is None else m), 1)[:,0]*end[-1]
-    c = np.searchsorted(end, u, side='right')
-    k = (u - (end-n*weights)[c])/weights[c]
-    return by_class[(np.cumsum(n)-n)[c] + np.minimum(k.astype(np.int64), n[c]-1)]
+    "Draws with replacement, a million at a time"
+    n = np.bincount(targs, minlength=len(weights))
+    by_class = np.argsort(targs.astype(np.int16) if len(n)<1<<15 else targs, kind='stable')   # 16 bits are sorted by counting
+    end,first = np.cumsum(n*weights),np.cumsum(n)-n
+    def draw(places):
+        u = uniforms(seed+_order, epoch, places, 1)[:,0]*end[-1]
+        c = np.searchsorted(end, u, side='right')
+        k = (u - (end-n*weights)[c])/weights[c]
+        return by_class[first[c] + np.minimum(k.astype(np.int64), n[c]-1)]
+    res,step = np.empty(len(targs) if m is None else m, np.int64),1<<20
+    for i in range(0, len(res), step): res[i:i+step] = draw(np.arange(i, min(i+step, len(res))))
+    return res
 
 # %% ../../nbs/data/05c_sampling.ipynb #0c77cd13
 def repeats(

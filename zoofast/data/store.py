@@ -62,8 +62,6 @@ def _check_places(st, path):
         raise ZooError(f'{path}: image {st.label.argmax()} has a label without a class.', 'The store is damaged: pack it again.')
 
 # %% ../../nbs/data/03_store.ipynb #e435451f
-_arrays = ['offset', 'height', 'width', 'fill', 'label', 'hash', 'split']
-
 def _stamp(path):
     "What makes this folder this folder: packed anew under the same name it has another"
     try: return (o := os.stat(path/'meta.json')).st_mtime_ns,o.st_size
@@ -73,6 +71,9 @@ def _giving_way(path):
     "Is there no store, but one that is just being replaced?"
     if path.exists() or not path.parent.is_dir(): return False
     return any(o.startswith(_mine(path)) and o.endswith('.old') for o in os.listdir(path.parent))
+
+# %% ../../nbs/data/03_store.ipynb #ebfe6398
+_arrays = ['offset', 'height', 'width', 'fill', 'label', 'hash', 'split']
 
 class Store:
     "Images of any size in one memory-mapped array; `store[i]` is a view of the pixels of image i"
@@ -95,8 +96,7 @@ class Store:
         for k in _arrays: setattr(self, k, _map(self.path/f'{k}.npy', m['n']))
         size = (self.path/'pixels.u8').stat().st_size
         if size!=m['bytes']:
-            raise ZooError(f"{self.path/'pixels.u8'} has {size:,} bytes, not {m['bytes']:,}.",
-                           'The copy is incomplete: copy or pack it again.')
+            raise ZooError(f"{self.path/'pixels.u8'} has {size:,} bytes, not {m['bytes']:,}.", 'The copy is incomplete: copy or pack it again.')
         self.pixels = np.asarray(np.memmap(self.path/'pixels.u8', np.uint8, 'r')) if size else np.empty(0, np.uint8)
         self._items,self._keep,self._keep_split = None,None,True
         _check_places(self, self.path)
