@@ -126,7 +126,7 @@ def _with_events(self:ZooLearner, f, event_type, ex, *args):
     except BaseException as e:
         if event_type=='fit': self._tidy()
         if isinstance(e, RuntimeError) and 'DataLoader worker' in str(e):
-            raise ZooError(f"A process that reads images was killed ({str(e).split('. ')[0]}).", 'If memory ran out: smaller batches, or num_workers=0.') from None
+            raise ZooError(f"A process that reads images was killed ({str(e).split('. ')[0]}).", 'If memory ran out: a smaller bs, or num_workers=0.') from None
         raise
 
 @patch

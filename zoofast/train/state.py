@@ -34,7 +34,7 @@ def _split(o, ts):
     if isinstance(o, float): return o if math.isfinite(o) else {'float':repr(o)}
     if o is None or isinstance(o, (str,bool,int)): return o
     if isinstance(o, dict): return {'dict':[[_split(k, ts), _split(v, ts)] for k,v in o.items()]}
-    if not isinstance(o, (list,tuple,set,L)): raise ZooError(f'A {type(o).__name__} cannot be kept in a checkpoint.', 'Keep tensors, numbers, text, lists and dicts.')
+    if not isinstance(o, (list,tuple,set,L)): raise ZooError(f'A {type(o).__name__} cannot be kept in a checkpoint.', 'Keep tensors, numbers, lists, dicts.')
     o,kind = list(o),next(k for k,t in _lists.items() if isinstance(o, t))
     if len(o)>8 and all(type(v) is float for v in o): return {'floats':_split(np.array(o), ts), 'as':kind}
     if len(o)>8 and all(isinstance(v, torch.Tensor) and v.ndim==0 and v.dtype==o[0].dtype for v in o): return {'scalars':_split(torch.stack(o), ts), 'as':kind}
@@ -76,7 +76,8 @@ def _read_state(path):
         state = _join(json.loads(text), ts)
     except (SafetensorError, ValueError, KeyError, TypeError): raise ZooError(f'{path} is no checkpoint of zoofast.', 'Delete it.') from None
     if state.get('format')!=_format:
-        raise ZooError(f"{path} has format {state.get('format')}, this zoofast reads {_format}.", f"It was written by zoofast {state.get('versions', {}).get('zoofast')}.")
+        raise ZooError(f"{path} has format {state.get('format')}, this zoofast reads {_format}.",
+                       f"It was written by zoofast {state.get('versions', {}).get('zoofast')}.")
     return state
 
 # %% ../../nbs/train/02h_state.ipynb #681a48f7
@@ -94,8 +95,9 @@ def _newest(folder):
 
 # %% ../../nbs/train/02h_state.ipynb #d927f425
 _kept = {Recorder:'lrs iters losses values smooth_loss.val smooth_loss.count', ParamScheduler:'hps', GradientAccumulation:'count',
-    TrackerCallback:'best', EarlyStoppingCallback:'wait', ReduceLROnPlateau:'wait', History:'rows', EMA:'avg live n', _Watcher:'best best_epoch', KeepBest:'state',
-    _Patient:'waited', Plateau:'peak rates', EarlyStop:'why', FollowDraw:'seen', Autocast:'chosen why key choices'}
+    TrackerCallback:'best', EarlyStoppingCallback:'wait', ReduceLROnPlateau:'wait',
+    History:'rows', EMA:'avg live n', _Watcher:'best best_epoch', KeepBest:'state', _Patient:'waited',
+    Plateau:'peak rates', EarlyStop:'why', FollowDraw:'seen', Autocast:'chosen why key choices'}
 
 def _get_cbs(cbs):
     "{callback: {attribute: value}}"
@@ -112,7 +114,8 @@ def _set_cbs(cbs, state):
 # %% ../../nbs/train/02h_state.ipynb #0a922778
 def _get_rngs(dls):
     "The state of every generator"
-    return dict(python=random.getstate(), numpy=np.random.get_state(), torch=torch.get_rng_state(), cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return dict(python=random.getstate(), numpy=np.random.get_state(), torch=torch.get_rng_state(), cuda=cuda,
                 dls=[dict(rng=o.rng.getstate() if hasattr(o, 'rng') else None, epoch=vars(o).get('epoch')) for o in dls])
 
 def _set_rngs(state, dls):
@@ -135,7 +138,8 @@ def _set_net(learn, state):
     "Put them back, in place"
     m = learn.model
     m.load_state_dict(state['model'])
-    for p,g in zip(m.parameters(), state['grads']): p.grad = torch.zeros_like(p) if isinstance(g, int) else g if g is None else torch.empty_like(p).copy_(g)
+    def grad(p, g): return None if g is None else torch.zeros_like(p) if isinstance(g, int) else torch.empty_like(p).copy_(g)
+    for p,g in zip(m.parameters(), state['grads']): p.grad = grad(p, g)
     _torch_opt(learn.opt).load_state_dict(_on(state['opt'], next(m.parameters()).device))
     align_state(learn.opt)
 
