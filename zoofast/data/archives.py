@@ -70,16 +70,21 @@ class _Limits:
         if self.n>_most: raise ZooError(f'{self.path} holds more than {_most:,} files.', 'Unpack it yourself if you trust it.')
 
 def _pour(a, path, into, limits):
+    made = {} # folder as the archive calls it -> folder on disk
     for name,size,opened in progress(_files(a, path), desc=f'unpack {Path(path).name}'):
         if name.split('/')[0]=='__MACOSX': continue
-        f = inside(into, name)
+        head,_,tail = name.rpartition('/')
+        if tail in ('','.','..'): raise _refuse(path, name, 'is no name of a file')
+        if head not in made or '\0' in tail:
+            made[head] = inside(into, name).parent
+            made[head].mkdir(parents=True, exist_ok=True)
         limits.add(1)
-        f.parent.mkdir(parents=True, exist_ok=True)
+        left = size
         try:
-            with opened() as src, open(f, 'xb') as dst:
-                while b := src.read(1<<20): limits.add(0, len(b)); dst.write(b)
+            with opened() as src, open(made[head]/tail, 'xb') as dst:
+                while b := src.read(1<<20): limits.add(0, len(b)); dst.write(b); left -= len(b)
         except FileExistsError: raise _refuse(path, name, 'is there twice') from None
-        if f.stat().st_size!=size: raise EOFError(f'{name} ends early')
+        if left: raise EOFError(f'{name} ends early')
 
 # %% ../../nbs/data/08b_archives.ipynb #0a388518
 _mark = '.from_archive.json'

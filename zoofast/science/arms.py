@@ -16,7 +16,7 @@ from ..core import ZooError, atomic_write, progress
 from ..plan import Plan
 from ..outputs import write_csv
 from ..study import Study
-from .look import COLORS, INK, MUTED, Picture, styled
+from .look import COLORS, INK, MUTED, Picture, safe_cells, styled
 from .intervals import holm, score_draws, tally
 
 # %% ../../nbs/science/06_arms.ipynb #639c8b9e
@@ -181,7 +181,7 @@ def save(self:Comparison,
     "The three tables as CSV, the pictures as PNG, the words as text"
     out,e,done = Path(out),self.effects(),[]
     for k,t in dict(arms=self.table, differences=self.differences(), effects=e).items():
-        if len(t): done.append(write_csv(t, out/f'{k}.csv'))
+        if len(t): done.append(write_csv(safe_cells(t), out/f'{k}.csv'))
     done.append(self.plot().save(out/'arms.png'))
     if len(e): done.append(self.plot_effects().save(out/'effects.png'))
     with atomic_write(out/'says.txt') as o: o.write(self.says()+'\n')

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from ..core import ZooError, refuse_unknown
 from ..data.taxonomy import Taxonomy
 from ..outputs import write_csv
-from .look import COLORS, Picture, styled
+from .look import COLORS, Picture, safe_cells, styled
 from .intervals import _codes, _draws, _interval, holm
 from .pages import _Html, _body, _save_page, _table
 from .arms import _contrast
@@ -239,5 +239,5 @@ def save(self:LevelTables,
 )->list: # what was written
     "All scores and each table as CSV, everything on one page of HTML"
     out = Path(out)
-    done = [write_csv(self.scores, out/'scores.csv'), *(write_csv(t.astype({t.columns[0]:str, 'model':str}), out/f'{k}.csv') for k,t in self.tables().items())]
+    done = [write_csv(safe_cells(self.scores), out/'scores.csv'), *(write_csv(safe_cells(t.astype({t.columns[0]:str, 'model':str})), out/f'{k}.csv') for k,t in self.tables().items())]
     return [*done, _save_page('Levels of the tree', self._repr_html_(), out/'levels.html')]
