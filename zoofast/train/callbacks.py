@@ -11,6 +11,7 @@ import numpy as np, pandas as pd, torch
 from fastai.callback.core import Callback,CancelFitException
 
 from ..core import ZooError, atomic_write, few, need, refuse_unknown
+from .ranks import rank
 
 # %% ../../nbs/train/02_callbacks.ipynb #2861b4de
 def _epoch_row(
@@ -98,7 +99,7 @@ class StopOnNaN(Callback):
             if 0 < len(bad) < len(t): break
         else: return ''
         if not hasattr(self.dl, 'store'): return f", from items {bad[:5]} of the batch"
-        pos = np.array(list(self.dl.sample()))[self.iter*self.dl.bs:][bad]
+        pos = np.array(list(self.dl.sample()))[self.iter*self.dl.bs+rank()*len(t):][bad]
         return f", from the images {few(self.dl.store.ids[self.dl._rows_at(pos)], 5)}"
     def after_fit(self):
         err,self.trouble,self.sound = self.trouble,None,None

@@ -12,6 +12,7 @@ from scipy.special import betaincinv
 from ..core import ZooError, uniforms
 from ..data.policies import as_mix
 from ..data.resample_gpu import to_device
+from .ranks import rank, ranks
 
 # %% ../../nbs/train/02d_mixing.ipynb #cd808f95
 _own = 0x313 # keeps these draws apart from those of the order and the pose, which have the same seed
@@ -64,7 +65,7 @@ class _Mix(Callback):
         if not hasattr(self.dls, 'vocab'): raise ZooError('These DataLoaders have no classes to mix.', 'Leave out mix=.')
     def before_batch(self):
         xs,y,send = self.xb,self.yb[0].as_subclass(torch.Tensor),lambda o: to_device(o, self.xb[0].device)
-        j,lam,at = _couples(len(y), self.a, getattr(self.dls.train, 'seed', 42), self.epoch, self.iter)
+        j,lam,at = _couples(len(y), self.a, getattr(self.dls.train, 'seed', 42), self.epoch, self.iter*ranks()+rank())
         if self.kind=='cutmix':
             box = _box(lam, at)
             lam,box = _left(box, *xs[0].shape[-2:]),send(box)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from fastai.callback.core import Callback
 
 from ..core import refuse_unknown
+from .ranks import lowest
 
 # %% ../../nbs/train/02a_speed.ipynb #59d11193
 def _has_bf16(
@@ -123,7 +124,8 @@ class Autocast(Callback):
         else:
             if (k := _key(self.model, self.xb)) not in _raced:
                 with torch.random.fork_rng(range(torch.cuda.device_count())): _raced[k] = _race(self.model, self.xb)
-            said = self.chosen,_ = _judge(*_raced[k], self.chosen)
+            ratio,trouble = _raced[k]
+            said = self.chosen,_ = _judge(lowest(ratio), trouble, self.chosen)
         if self.show and said[1]!=self.why: print(said[1], file=sys.stderr)
         self.why = said[1]
     def after_fit(self): self.model.__dict__.pop('forward', None)
