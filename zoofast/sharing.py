@@ -25,14 +25,14 @@ def _export(a):
         if (f := out.with_suffix(o)).exists(): print(f'written: {f}: {what}')
 
 # %% ../nbs/40e_sharing.ipynb #0da154dd
-@_command('HF_TOKEN=... zoofast push models/best ann/copepods\nHF_TOKEN=... zoofast push models/all ann/zoo --public',
+@_command('zoofast push models/best ann/copepods\nzoofast push models/all ann/zoo --public',
     _arg('model', help='folder of a saved model or ensemble'),
     _arg('repo', metavar='USER/NAME', help='repository on the Hugging Face Hub; made if it is not there'),
     _arg('--public', action='store_true', help='everybody may see it (default: you and those you invite)'),
     _arg('--valid', action='store_true', help='send the predictions of the validation images too: names and classes'),
     _arg('--message', default='', metavar='TEXT', help='of the commit'))
 def _push(a):
-    "Send a model to the Hugging Face Hub: plain files, private unless said otherwise"
+    "Send a model to the Hugging Face Hub, private unless said otherwise; the token is HF_TOKEN of the environment"
     from zoofast.hub import push_to_hub
     sha = push_to_hub(a.model, a.repo, private=not a.public, valid=a.valid, message=a.message)
     print(f'{a.repo}: commit {sha}', '', f'to have exactly this one: zoofast pull {a.repo} FOLDER --revision {sha}', sep='\n')
