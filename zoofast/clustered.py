@@ -17,7 +17,7 @@ def _print_status(job):
     print(job, ', '.join(f'{n[k]} {k}' for k in n.index), '', t.dropna(axis=1, how='all').fillna('').to_string(index=False), sep='\n')
 
 @_command('zoofast cluster jobs/draws "study plan.yaml plankton.zoo --out studies/draws" --set time=8:00:00 --set queue=gpu\n'
-          'zoofast cluster jobs/preds "predict models/all plankton.zoo --shards --out preds" --tasks 16 --cluster grid5000.yaml --submit\n'
+          'zoofast cluster jobs/preds "predict models/all plankton.zoo --shards preds" --tasks 16 --cluster grid5000.yaml --submit\n'
           'zoofast cluster jobs/draws --submit\nzoofast cluster jobs/draws',
     _arg('job', metavar='JOB', help='folder of the job'),
     _arg('run', nargs='?', metavar='COMMAND', help='zoofast command to run there, in quotes; without one: what became of JOB'),
@@ -31,7 +31,7 @@ def _print_status(job):
 def _cluster(a):
     "Write a command as a job for SLURM or OAR (Grid'5000), submit it, ask how it goes"
     from zoofast.scale.cluster import read_cluster, write_job
-    from zoofast.scale.queue import Job
+    from zoofast.scale.queue import ClusterJob
     if a.submit and a.cancel: raise ZooError('--submit and --cancel contradict each other.', 'Give one of them.')
     if not a.run and (a.set or a.cluster or a.tasks or a.save):
         raise ZooError('These options describe a new job, and there is no command for it.', 'Give one in quotes: "study plan.yaml plankton.zoo --out mine"')
@@ -40,7 +40,7 @@ def _cluster(a):
         c = read_cluster(a.cluster, *a.set)
         write_job(a.job, a.run, c, tasks=a.tasks, overwrite=a.overwrite)
         if a.save: c.save(a.save)
-    job = Job(a.job)
+    job = ClusterJob(a.job)
     if a.submit: job.submit()
     if a.cancel: job.cancel()
     if a.run: print(job, '', *sorted(f'  {o}' for o in Path(a.job).glob('*.sh')), sep='\n')

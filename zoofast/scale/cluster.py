@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 import yaml
 from fastcore.docments import docments
-from ..core import ZooError, atomic_folder, atomic_write, plain, refuse_unknown, versions, write_json
+from ..core import EXIT_CHECKPOINTED, ZooError, atomic_folder, atomic_write, plain, refuse_unknown, versions, write_json
 from ..plan import as_plan
-from ..train.spec import _fit_type
+from ..train.spec import _fit_type, read_yaml
 
 # %% ../../nbs/scale/02_cluster.ipynb #8d0bb5da
 _lines_of = ('options','setup')
@@ -73,11 +73,7 @@ def read_cluster(
 )->Cluster:
     "The wishes of a job"
     if what is None or isinstance(what, Cluster): d = asdict(what or Cluster())
-    else:
-        try: d = what if isinstance(what, dict) else yaml.safe_load(Path(what).read_text(encoding='utf-8'))
-        except FileNotFoundError: raise ZooError(f'{what} is missing.', 'Check the path.') from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-            raise ZooError(f'{what} is not plain YAML: {str(e).splitlines()[0]}.', 'Write key: value lines.') from None
+    else: d = what if isinstance(what, dict) else read_yaml(what)
     if not isinstance(d, dict): raise ZooError(f'{what} is no table of key: value lines.', 'str(Cluster()) is an example.')
     for o in changes:
         k,eq,v = str(o).partition('=')
@@ -161,7 +157,7 @@ mkdir -p "$here/state" && echo running >"$here/state/$TASK"{_log_of[s]}
 {start}
 follow "$pid" kill -USR1 "$pid"
 
-if [[ $status -ne 0 && -n $asked ]]; then   # told to stop in time: go on in another job
+if [[ $status -eq {EXIT_CHECKPOINTED} || $status -ne 0 && -n $asked ]]; then   # told to stop in time: go on in another job
   echo again >"$here/state/$TASK"
   {_again[s]}
 fi
@@ -237,6 +233,7 @@ def write_job(
     args = args[1:] if args[:1]==['zoofast'] else args
     mine,n,experiments = _divided(args, tasks)
     together = args[0]=='train' and c.nodes*max(c.gpus, 1)>1
+    if n>1 and c.gpus>1: raise ZooError(f'A task of an array uses one GPU, not {c.gpus}.', 'Set gpus=1; more tasks use more GPUs.')
     if c.nodes>1 and not together:
         raise ZooError(f'{args[0]} does not use {c.nodes} machines in one task.', 'Set nodes=1; the tasks of an array spread over machines.')
     name = name or Path(folder).name
