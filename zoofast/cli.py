@@ -166,7 +166,7 @@ def _submit(a):
 import zoofast.naming
 
 # %% ../nbs/41_cli.ipynb #746d60d5
-import zoofast.exchange, zoofast.published, zoofast.amounts, zoofast.careful, zoofast.sharing
+import zoofast.exchange, zoofast.published, zoofast.amounts, zoofast.careful, zoofast.sharing, zoofast.clustered
 
 # %% ../nbs/41_cli.ipynb #cbdf307a
 @_command('zoofast report preds.parquet --out page.html\nzoofast report plain=a.parquet focal=b.parquet --store plankton.zoo --tree ndsb --out page.html',
