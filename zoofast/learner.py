@@ -271,9 +271,8 @@ def train(
         try: learn.fit_spec()
         except KeyboardInterrupt:
             learn.stopped,learn.interrupted = f'interrupted in epoch {len(learn.history.rows)} of {spec.epochs}',True
-            goes_on = f' With the same checkpoint={learn.checkpoint.folder} the call goes on.' if checkpoint else ''
-            warnings.warn(f'Training was {learn.stopped}; nothing was saved. The learner holds what was learned: save_model(learn, folder) keeps it.{goes_on}')
+            warnings.warn(f"Training was {learn.stopped}; nothing was saved: save_model(learn, folder) keeps it{', the same call goes on'*bool(checkpoint)}.")
             return learn
         if out is not None: save_model(learn, out, overwrite=overwrite)
-        if out is not None and checkpoint and not rank(): learn.checkpoint.clear()
+        if out is not None and checkpoint: learn.checkpoint.clear()
     return learn
