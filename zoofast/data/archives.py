@@ -9,6 +9,7 @@ __all__ = ['archive_name', 'unpack']
 import bz2, contextlib, gzip, hashlib, lzma, os, shutil, stat, tarfile, zipfile, zlib
 from pathlib import Path
 from ..core import ZooError, atomic_folder, inside, progress, read_json, write_json
+from ..locks import held
 
 # %% ../../nbs/data/08b_archives.ipynb #06e9a5a7
 def _refuse(path, name, what): return ZooError(f'{path}: {name!r} {what}.', 'Unpack it yourself if you trust it.')
@@ -126,7 +127,7 @@ def unpack(
     if (to/_mark).is_file() and read_json(to/_mark)==key: return to
     if to.exists(): raise ZooError(f'{to} exists already, and not from {path.name} as it is.', 'Say to=... for another folder, or delete it.')
     try:
-        with _open(path) as a, atomic_folder(to) as d:
+        with held(to), _open(path) as a, atomic_folder(to) as d:
             _pour(a, path, d, limits := _Limits(path, shutil.disk_usage(d).free))
             for o in sorted(d.rglob(inner)) if inner else (): _in_place(o, limits)
             write_json(key, d/_mark)
