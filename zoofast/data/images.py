@@ -48,7 +48,7 @@ def _decode(f, path, channels, max_pixels):
     with Image.open(f, formats=_FORMATS) as im:
         w,h = im.size
         if w*h>max_pixels:
-            raise ZooError(f'has {w}x{h} pixels, more than {max_pixels:g}.', 'Cut it up, or raise max_pixels if you trust it.')
+            raise ZooError(f'has {w}x{h} pixels, more than {max_pixels:,.0f}.', 'Cut it up, or raise max_pixels of read_image if you trust it.')
         if im.format not in ('JPEG', 'MPO', 'BMP') and getattr(im, 'n_frames', 1)>1:
             warnings.warn(f'{path} has {im.n_frames} frames: the first is used.', stacklevel=3)
         if 'exif' in im.info or im.format=='TIFF': im = _upright(im)

@@ -187,6 +187,7 @@ def _read_table(table, encoding):
         sep = max('\t,;', key=head.count)
         _check_head(head, sep, p)
         df = pd.read_csv(p, sep=sep, dtype=str, keep_default_na=False, encoding=encoding, compression=None)
+    except ZooError: raise
     except UnicodeError: raise ZooError(f"{p} is not {encoding.upper().removesuffix('-SIG')}.", "Save it as UTF-8, or say encoding='latin-1'.") from None
     except (ValueError, OSError, csv.Error) as e: raise ZooError(f'{p} cannot be read: {str(e).strip()}.', 'Correct the file.') from None
     if not isinstance(df.index, pd.RangeIndex): raise ZooError(f'{p}: rows have more cells than the header.', 'Name every column.')
