@@ -6,7 +6,7 @@
 __all__ = ['main']
 
 # %% ../nbs/41_cli.ipynb #64e016f4
-import warnings
+import sys, warnings
 from pathlib import Path
 from .core import ZooError
 from .shell import _arg, _command, _err, _need_files, _plain, _show_preds, main
@@ -110,10 +110,12 @@ def _train(a):
     spec = get_recipe(a.recipe).with_(*a.set)
     if not Path(a.store).exists(): raise ZooError(f'{a.store} does not exist.', 'Make it first: zoofast pack IMAGES STORE')
     from zoofast.preds import Preds
-    from zoofast.learner import save_model, train
+    from zoofast.learner import save_model
+    from zoofast.scale.ddp import train_ranks
     warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)       # says how to save in Python
     soft = a.soft and Preds.load(a.soft)
-    learn = train(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite, soft=soft, checkpoint=a.checkpoint)
+    learn = train_ranks(spec, a.store, out=a.out, device=a.device, overwrite=a.overwrite, soft=soft, checkpoint=a.checkpoint)
+    if learn is None: return                                                          # rank 0 of torchrun says and saves it all
     if learn.interrupted:
         _err(f"{learn.stopped}; {'the same command goes on' if a.checkpoint else f'what {len(learn.history.rows)} whole epochs brought is being saved'}.")
         if len(learn.history.rows) and not a.checkpoint: _err(f'it is in {save_model(learn, a.out, overwrite=a.overwrite)}')
@@ -234,3 +236,6 @@ def _demo(a):
     "The whole way on an embedded plankton set: three members, an ensemble, a report"
     from zoofast.demo import run_demo
     run_demo(a.out, quick=a.quick, **{k:v for k,v in dict(n=a.n, seed=a.seed).items() if v is not None})
+
+# %% ../nbs/41_cli.ipynb #560cb57f
+if __name__=='__main__' and getattr(globals().get('__spec__'), 'name', '')=='zoofast.cli': sys.exit(main())

@@ -87,7 +87,7 @@ def _join_norms(model):
 # %% ../../nbs/scale/00_collective.ipynb #f31a9dba
 class _Answer:
     "What the net said, in place of a batch"
-    def __init__(self, pred): self.pred = pred
+    def __init__(self, pred, n): self.pred,self.shape = pred,torch.Size([n])       # callbacks look at the shape of a batch
 
 def _from_all(o, sizes):
     "A tensor of each rank (or lists of them), of `sizes` rows"
@@ -114,4 +114,4 @@ class _Answers:
         for k,b in zip(range(0, len(parts), n), self.dl.new(get_idxs=lambda: own)):
             xb,yb = b[:self.dl.n_inp],b[self.dl.n_inp:]
             sizes = [len(o) for o in parts[k:k+n]]
-            for pred,*y in _from_all([self.model(*xb), *yb], sizes+[0]*(n-len(sizes)))[:len(sizes)]: yield *[_Answer(pred)]*len(xb),*y
+            for m,(pred,*y) in zip(sizes, _from_all([self.model(*xb), *yb], sizes+[0]*(n-len(sizes)))): yield *[_Answer(pred, m)]*len(xb),*y

@@ -106,7 +106,14 @@ def before_train(self:ShareBatches):
         if lo!=hi:
             raise ZooError(f"The ranks are not at the same {what.strip('_')} (from {lo:g} to {hi:g}).",
                            'Put what they read, store and checkpoints, on a disk that all machines share.')
-    if rank(): seed_all(int(uniforms(dl.seed+self._own, dl.epoch, [rank()], 1)[0,0]*2**31))
+    if rank(): seed_all(self._seed())
+
+@patch
+def _seed(self:ShareBatches, step=-1): return int(uniforms(self.dls.train.seed+self._own, self.epoch, [(step+1)<<20|rank()], 1)[0,0]*2**31)
+
+@patch
+def before_batch(self:ShareBatches):
+    if self.training and rank(): torch.manual_seed(self._seed(self.iter))
 
 @patch
 def after_loss(self:ShareBatches):
@@ -185,6 +192,7 @@ def train_ranks(
     "Train one member by its recipe, on all processes that torchrun started"
     with joined() as (r,n):
         if n<2: return train(spec, store, out=out, cbs=cbs, **kwargs)
+        if ':' in str(kwargs.get('device')): raise ZooError(f"All ranks cannot be on {kwargs['device']}.", "Leave device out: each takes the GPU of its number.")
         cbs = L(cbs)+[ShareBatches(sync_bn, once=True), _Agree(sync_bn)]
         if not r: return train(spec, store, out=out, cbs=cbs, **kwargs)
         with warnings.catch_warnings():
