@@ -73,7 +73,8 @@ def _steps(n, gpus, work, site):
     shown,passes = n*work.epochs*work.members,n*work.views*work.members
     return dict(
         pack=_hours(n, machines, site, cpu_us=m['pack_us']+m['decode_us']*work.files, stream=2*pixels),
-        train=_hours(shown, machines, site, gpu=shown/_speed(work, 'train'), cpu_us=_draw_us(work.size), stream=pixels if fits else 0, reads=0 if fits else shown),
+        train=_hours(shown, machines, site, gpu=shown/_speed(work, 'train'), cpu_us=_draw_us(work.size), stream=pixels if fits else 0,
+                     reads=0 if fits else shown),
         predict=_hours(n, machines, site, gpu=passes/_speed(work, 'predict'), cpu_us=m['view_us']*work.views*work.members,
                        stream=pixels+n*work.classes*m['class_bytes']))
 
