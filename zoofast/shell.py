@@ -63,36 +63,43 @@ def _run(argv):
 
 # %% ../nbs/40a_shell.ipynb #e2854333
 _said = {'pack(images, path)':'zoofast pack IMAGES STORE', 'split_items(items, valid=.1)':'zoofast pack ... --valid 0.1',
-         "fallback='...'":'--fallback CLASS', 'Write it again with Preds.save':'zoofast predict writes such a table'}
+         "fallback='...'":'--fallback CLASS', 'Write it again with Preds.save':'zoofast predict writes such a table',
+         ", or say encoding='latin-1'":'', ', or say resume=False to start anew':'', ', or raise max_pixels of read_image if you trust it':'',
+         'Say to=... for another folder, or delete it':'Delete it, or move it away', 'Choose another folder: to=...':'Unpack it elsewhere, and give that folder'}
 
-def _in_shell(text):
-    "A remedy in options instead of Python"
+def _in_shell(text, command=''):
+    "A remedy in the options of `command` instead of Python"
     for a,b in _said.items(): text = text.replace(a, b)
-    def dash(m): return '--'+m[1].replace('_', '-')+(f' {m[2]}' if m.lastindex>1 else '')
-    text = re.sub(r'\b(Set|Use) ([a-z_]+=[\w.]+)', r'Say --set \2', text)
-    text = re.sub(r"(?<!--set )\b([a-z_]+)='?([\w.]+)'?", dash, re.sub(r'(?<!--set )\b([a-z_]+)=True\b', dash, text))
-    return ' '.join(text.split())
+    has = {n for names,_ in _commands.get(command, ('', '', ()))[2] for n in names}
+    def dash(m):
+        say,key,v = m[1] or '',m[2],m[3].strip("'")
+        if (o := '--'+key.replace('_', '-')) in has: return f"{say.replace('Set', 'Say').replace('Use', 'Say')}{o}{'' if v=='True' else ' '+v}"
+        if '--set' not in has: return m[0]
+        from zoofast.train.spec import Spec
+        return f'Say --set {key}={v}' if key in Spec.__dataclass_fields__ and say else f'--set {key}={v}' if key in Spec.__dataclass_fields__ else m[0]
+    return ' '.join(re.sub(r"\b((?:Set|Use) )?(?<!--set )\b([a-z_]+)=('?[\w.]*\w'?)", dash, text).split())
 
 # %% ../nbs/40a_shell.ipynb #e7dba701
 def main(
     argv:list=None, # None: those of the command line
 )->int: # exit status
     "The `zoofast` command"
-    debug = bool(os.environ.get('ZOOFAST_DEBUG'))
+    debug,argv = bool(os.environ.get('ZOOFAST_DEBUG')),sys.argv[1:] if argv is None else [str(o) for o in argv]
+    name = argv[0] if argv else ''
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter('ignore')
             warnings.filterwarnings('always', category=UserWarning, module=r'zoofast')
             warnings.showwarning = lambda m, *args, **kwargs: _err(f'note: {m}')
         try:
-            _run(sys.argv[1:] if argv is None else [str(o) for o in argv])
+            _run(argv)
             sys.stdout.flush()
         except SystemExit as e: return int(e.code or 0)
         except KeyboardInterrupt: return _err('stopped.') or 130
         except BrokenPipeError: return os.dup2(os.open(os.devnull, os.O_WRONLY), 1) and 141
         except Exception as e:
             if debug: raise
-            if isinstance(e, ZooError): return _err(f"{' '.join(e.what.removeprefix('zoofast ').split())} {_in_shell(e.fix)}".strip()) or 2
+            if isinstance(e, ZooError): return _err(f"{' '.join(e.what.removeprefix('zoofast ').split())} {_in_shell(e.fix, name)}".strip()) or 2
             if isinstance(e, OSError) and e.strerror: return _err(f"{e.filename or 'A file'}: {e.strerror}. Check the name, its permissions and the room on the disk.") or 1
             return _err(f'{type(e).__name__}: {" ".join(str(e).split())[:500]} (ZOOFAST_DEBUG=1 shows where)') or 1
     return 0
