@@ -95,6 +95,7 @@ def run(self:Job,
     models, # those of `make_job`: each process opens them itself
     part:int=0, parts:int=1, # this process and how many there are: see `my_part`
     device=None, # 'cpu', 'cuda:1' ...; None: the GPU if there is one
+    chunks=None, # only these, whoever's part they are
     workers:int=None, # processes that decode files; None: as there are CPUs; 0: a thread
     progress:bool=None, # a bar; None: where one can be seen
 )->dict: # parts, images, errors, seconds, images a second
@@ -104,7 +105,8 @@ def run(self:Job,
     how,by = {k:c[k] for k in ('weights','rule','tta','average','amp','bs')},e.f1 if c['f1_rule'] else None
     now = _how(e, **dict(how, weights=how['weights'] if list(how['weights'])==list(e.members) else None), f1=by)
     if diff := _differences({k:c[k] for k in now}, now): raise _refused(self.path, diff)
-    ks,where,notes = [k for k in np.flatnonzero(~self.done).tolist() if k%parts==part],next(iter(e.members.values())).device.type,[]
+    mine = range(part, self.chunks, parts) if chunks is None else chunks
+    ks,where,notes = [k for k in mine if not self.part(k).exists()],next(iter(e.members.values())).device.type,[]
     n,bad = int(self.sizes[ks].sum()) if ks else 0,0
     with closing(i for i in range(n+1)) as count, closing(_streams(self, ks, _channels(e.members), workers, notes)) as it:
         ticks = bar(count, total=n, desc='predict', show=progress)

@@ -211,8 +211,8 @@ def make_job(
     by = _rule_for(e, replace(e, rule=rule or e.rule, tta=tta or e.tta), weights, f1)
     how = _how(e, _weights_of(e, weights, False), rule, tta, average, amp, bs, by)
     if path.exists() and any(path.iterdir()): return _matches(path, how, chunk, listed(images) if relist else None)
-    if path.exists(): path.rmdir()
     try:
+        if path.exists(): path.rmdir()
         with atomic_folder(path) as d:
             mark = _write_list(_cut(listed(images), chunk), d/'list.parquet')
             c = dict(format=_format, n=mark.n, chunk=chunk, chunks=mark.chunks, list=mark.h.hexdigest(),
