@@ -167,13 +167,14 @@ def read_json(
     keys=None, # it must be an object with these keys; None: anything
 ): # what it holds
     "Read a JSON file; a missing or damaged one is named"
-    try: d = json.loads(Path(path).read_text(encoding='utf-8'))
+    try:
+        if os.path.getsize(path)>1<<28: raise ValueError('it is larger than 256 MB')
+        d = json.loads(Path(path).read_text(encoding='utf-8'))
     except FileNotFoundError: raise ZooError(f'{path} is missing.', 'Check the path.') from None
     except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Check the path and its permissions.') from None
     except (ValueError, RecursionError) as e: raise ZooError(f'{path} is not valid JSON: {e}.', 'It may be truncated: write it again.') from None
-    if keys is None: return d
-    lost = [o for o in keys if o not in d] if isinstance(d, dict) else list(keys)
-    if lost or not isinstance(d, dict): raise ZooError(f"{path} lacks {few(lost) or 'names and values'}.", 'It was edited, or is another file: copy it again.')
+    lost = [] if keys is None else [o for o in keys if o not in d] if isinstance(d, dict) else list(keys) or ['names and values']
+    if lost: raise ZooError(f'{path} lacks {few(lost)}.', 'It was edited, or is another file: copy it again.')
     return d
 
 # %% ../nbs/00_core.ipynb #141fe967

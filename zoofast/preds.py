@@ -246,9 +246,9 @@ def save(self:Preds,
 
 # %% ../nbs/01_preds.ipynb #325e024b
 def _from_csv(path):
-    with open(path, newline='', encoding='utf-8-sig') as f: names = next(csv.reader(f), [''])
     with open(path, 'rb') as f:
         if f.seek(0, 2) and f.seek(-1, 2) and f.read()!=b'\n': raise ValueError('its last line is cut short')
+    with open(path, newline='', encoding='utf-8-sig') as f: names = next(csv.reader(f), [''])
     num = [o for o in names if o=='prob' or o.startswith('logit:')]
     t = pd.read_csv(path, encoding='utf-8-sig', keep_default_na=False,
         dtype={o:np.float64 if o in num else str for o in names}, na_values={o:[''] for o in num})

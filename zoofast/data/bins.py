@@ -6,7 +6,7 @@
 __all__ = ['parse_bin', 'write_bin', 'read_hdr']
 
 # %% ../../nbs/data/09d_bins.ipynb #9c3bb502
-import re
+import os, re
 from datetime import datetime, timezone
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -58,7 +58,9 @@ def write_bin(
 
 # %% ../../nbs/data/09d_bins.ipynb #032e14b1
 def _lines(path):
-    try: return Path(path).read_text(encoding='latin-1').splitlines()
+    try:
+        if os.path.getsize(path)>1<<30: raise ZooError(f'{path} is larger than a gigabyte.', 'Is it a table of an IFCB? Copy it again.')
+        return Path(path).read_text(encoding='latin-1').splitlines()
     except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Check it and its permissions.') from None
 
 def read_hdr(

@@ -169,6 +169,7 @@ def _within(p, real): return p==real or p.startswith(real.rstrip(os.sep)+os.sep)
 _columns = 10_000 # at most
 
 def _check_head(head, sep, path):
+    if '\0' in head: raise ZooError(f'{path} holds zero bytes: it is damaged, or no text.', 'Save it as text in UTF-8.')
     names = next(csv.reader([head], delimiter=sep), [])
     if len(names)>_columns: raise ZooError(f'{path} has {len(names):,} columns.', f'A table of images has at most {_columns:,}: is it something else?')
     if twice := [o for o in dict.fromkeys(names) if names.count(o)>1]: raise ZooError(f"{path}: column '{twice[0]}' occurs twice.", 'Rename or delete one.')
@@ -183,7 +184,7 @@ def _read_table(table, encoding):
     if not p.is_file(): raise ZooError(f'{p} does not exist.', 'Check the path.')
     try:
         if p.suffix.lower()=='.parquet': return pd.read_parquet(p)
-        with open(p, encoding=encoding, newline='') as f: head = f.readline()
+        with open(p, encoding=encoding, newline='') as f: head = f.readline(1<<22)
         sep = max('\t,;', key=head.count)
         _check_head(head, sep, p)
         df = pd.read_csv(p, sep=sep, dtype=str, keep_default_na=False, encoding=encoding, compression=None)

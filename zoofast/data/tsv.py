@@ -16,7 +16,9 @@ from .items import as_text
 # %% ../../nbs/data/09_tsv.ipynb #a220e6eb
 def _text(path):
     "The text of a table: UTF-8 with its mark or without, otherwise latin-1"
-    try: b = Path(path).read_bytes()
+    try:
+        with open(path, 'rb') as f: b = f.read(1<<20)
+        if b'\0' not in b: b = Path(path).read_bytes()
     except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Check the path.') from None
     if b'\0' in b: raise ZooError(f'{path} holds zero bytes: it is damaged, or UTF-16.', 'Save it as tab-separated text in UTF-8.')
     try: return b.decode('utf-8-sig')
