@@ -167,9 +167,7 @@ def read_json(
     keys=None, # it must be an object with these keys; None: anything
 ): # what it holds
     "Read a JSON file; a missing or damaged one is named"
-    try:
-        if os.path.getsize(path)>1<<28: raise ValueError('it is larger than 256 MB')
-        d = json.loads(Path(path).read_text(encoding='utf-8'))
+    try: d = json.loads(Path(path).read_text(encoding='utf-8') if os.path.getsize(path)<1<<28 else 'larger than 256 MB')
     except FileNotFoundError: raise ZooError(f'{path} is missing.', 'Check the path.') from None
     except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Check the path and its permissions.') from None
     except (ValueError, RecursionError) as e: raise ZooError(f'{path} is not valid JSON: {e}.', 'It may be truncated: write it again.') from None
