@@ -14,6 +14,7 @@ from pathlib import Path
 from fastai.torch_core import default_device
 from .core import ZooError, atomic_folder, inside, read_json, refuse_unknown, versions, write_json
 from .locks import held
+from .targets import check_free
 from .preds import Preds, write_preds
 from .data.stream import as_stream
 from .calibrate import adjust, apply_temperature
@@ -162,8 +163,7 @@ _part = 1<<14 # images that are put to the vote and written together
 def _check_out(out, overwrite):
     p = Path(out)
     if p.suffix.lower() not in ('.parquet','.csv'): raise ZooError(f'{p} must end in .parquet or .csv.', 'Parquet is smaller and faster, CSV opens anywhere.')
-    if p.exists() and not overwrite: raise ZooError(f'{p} exists already.', 'Choose another name, or say overwrite=True.')
-    return p
+    return check_free(p, overwrite)
 
 def _write(parts, stream, out, overwrite):
     "Predictions to a file, whole or not at all"

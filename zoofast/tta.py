@@ -191,6 +191,7 @@ def _chunks(
     for m in members:
         if (c := m.view['channels'])!=stream.channels:
             raise ZooError(f'{m.name} was trained on images with {c} channel{"s"*(c>1)}, the store has {stream.channels}.', 'Pack the images again.')
+    if bs is not None and (not isinstance(bs, (int,np.integer)) or bs<1): raise ZooError(f'bs={bs!r} is no number of images.', 'Leave it out, or say 64.')
     n,bs = len(stream),bs or _auto_bs(members)
     nets = [_Asked(m, bs, _halves(m.device, amp, n<=4*bs), progress) for m in members]
     step,lo,out,bad = rows or max(n, 1),0,None,{}

@@ -28,8 +28,12 @@ def to_items(
         if Path(x).suffix.lower() in ('.csv', '.tsv', '.txt', '.parquet'): return items_from_table(x)
         if os.path.isfile(x) and not str(x).lower().endswith(EXTS):
             raise ZooError(f'{x} is neither an image nor a table.', f"Images end in {' '.join(EXTS)}, tables in .csv .tsv .txt .parquet.")
-        return as_items(pd.DataFrame(dict(path=[os.fspath(x)]))) if os.path.isfile(x) else items_from_folder(x)
-    return as_items(pd.DataFrame(dict(path=pd.Series(check_names([os.fspath(o) for o in x]), dtype='str'))))
+        if os.path.isfile(x): x = [x]
+        elif os.path.isdir(x) and not os.listdir(x): x = []
+        else: return items_from_folder(x)
+    try: paths = [os.fspath(o) for o in x]
+    except TypeError: raise ZooError(f'{str(x)[:60]!r} names no images.', 'Give a folder, a table with paths, a list of paths, or a Store.') from None
+    return as_items(pd.DataFrame(dict(path=pd.Series(check_names(paths), dtype='str'))))
 
 # %% ../../nbs/data/02c_packing.ipynb #847e5877
 def _reader_name(read):

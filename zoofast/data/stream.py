@@ -39,6 +39,16 @@ def _pixels(parcel, channels):
     return SimpleNamespace(pixels=np.frombuffer(parcel['pix'], np.uint8), offset=r['offset'], height=r['h'], width=r['w'], fill=r['fill'], channels=channels)
 
 # %% ../../nbs/data/03b_stream.ipynb #f3cfcaa9
+def _row_numbers(rows, n):
+    "Row numbers of a store of `n` images, from numbers or a mask"
+    a = np.atleast_1d(np.asarray(rows))
+    if a.dtype==bool and a.shape==(n,): a = np.flatnonzero(a)
+    if a.ndim==1 and not len(a): a = a.astype(np.int64)
+    if a.ndim!=1 or a.dtype.kind not in 'iu': raise ZooError(f'{str(rows)[:60]!r} are no rows.', f'Give numbers from 0 to {n-1}, or a mask of {n}.')
+    if (out := (a<0) | (a>=n)).any(): raise ZooError(f'There is no row {a[out][0]}.', f'The store has {n} images: rows are 0 to {n-1}.')
+    return a.astype(np.int64)
+
+# %% ../../nbs/data/03b_stream.ipynb #5ad5f737
 class StoreStream:
     "Rows of a Store; without `rows` all, and the unreadable ones of its `bad` table"
     def __init__(self,
@@ -46,7 +56,7 @@ class StoreStream:
         rows=None, # (n,) row numbers
     ):
         self.store,self.channels,self.vocab = store,store.channels,store.vocab
-        self.rows = np.arange(len(store)) if rows is None else np.asarray(rows, np.int64)
+        self.rows = np.arange(len(store)) if rows is None else _row_numbers(rows, len(store))
         bad = store.bad if rows is None else ()
         self.bad = dict(zip(bad.row.tolist(), bad.reason)) if len(bad) else {}
         self.bad_ids = bad.id if len(bad) else ()
