@@ -120,12 +120,18 @@ class ZooLearner(Learner):
         return super().fit(*args, **kwargs)
 
 # %% ../../nbs/train/02b_loop.ipynb #82447f79
+def _reader_gone(e, others):
+    "Does this error say that one of the `others` that read for the loader was killed?"
+    if str(e).startswith('Caught'): return False       # it lives, and passes on an error of its own
+    return isinstance(e, RuntimeError) and 'DataLoader worker' in str(e) or others>0 and isinstance(e, (ConnectionError,EOFError))
+
 @patch
 def _with_events(self:ZooLearner, f, event_type, ex, *args):
     try: super(ZooLearner, self)._with_events(f, event_type, ex, *args)
     except BaseException as e:
+        by_others = getattr(getattr(getattr(self, 'dl', None), 'fake_l', None), 'num_workers', 0)
         if event_type=='fit': self._tidy()
-        if isinstance(e, RuntimeError) and 'DataLoader worker' in str(e):
+        if _reader_gone(e, by_others):
             raise ZooError(f"A process that reads images was killed ({str(e).split('. ')[0]}).", 'If memory ran out: a smaller bs, or num_workers=0.') from None
         raise
 
