@@ -192,7 +192,7 @@ def train_ranks(
     "Train one member by its recipe, on all processes that torchrun started"
     with joined() as (r,n):
         if n<2: return train(spec, store, out=out, cbs=cbs, **kwargs)
-        if ':' in str(kwargs.get('device')): raise ZooError(f"All ranks cannot be on {kwargs['device']}.", "Leave device out: each takes the GPU of its number.")
+        if ':' in (dev := str(kwargs.get('device'))): raise ZooError(f'All ranks cannot be on {dev}.', 'Leave device out: each takes the GPU of its number.')
         cbs = L(cbs)+[ShareBatches(sync_bn, once=True), _Agree(sync_bn)]
         if not r: return train(spec, store, out=out, cbs=cbs, **kwargs)
         with warnings.catch_warnings():

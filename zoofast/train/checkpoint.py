@@ -44,7 +44,7 @@ class Checkpoint(Callback):
         for o in _checkpoints(self.folder): o.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()): self.folder.rmdir()
     def say(self, text):
-        if self.show: print(f'zoofast: {text}', file=sys.stderr)
+        if self.show and not rank(): print(f'zoofast: {text}', file=sys.stderr)
 
 # %% ../../nbs/train/02i_checkpoint.ipynb #155022c4
 @patch
@@ -85,7 +85,7 @@ def _state(self:Checkpoint, epoch, step, rngs):
 def write(self:Checkpoint, epoch, step=0, rngs=None)->bool: # was it written?
     "Write a checkpoint; the last ones before it stay, `keep` in all, and none behind it, which would be a damaged one"
     self.t = time.monotonic()
-    if rank(): return True
+    if rank(): self.last = self.folder; return True
     try: self.last = _write_state(self._state(epoch, step, rngs or _get_rngs(self.dls)), self.folder)
     except OSError as e:
         warnings.warn(f'The checkpoint after epoch {epoch} could not be written to {self.folder} ({e.strerror}). Training goes on; make room there.')

@@ -49,7 +49,7 @@ def any_rank(
     yes:bool, # what this rank saw
 )->bool: # did one see it?
     "Did it happen to one of the ranks?"
-    return _reduced([yes], 'MAX')[0]>0 if ranks()>1 else bool(yes)
+    return _reduced([bool(yes)], 'MAX')[0]>0 if ranks()>1 else bool(yes)
 
 def of_first(
     xs:list, # numbers, as many on each rank
