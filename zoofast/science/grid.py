@@ -80,14 +80,14 @@ const cut = (t, n) => t.length > n ? t.slice(0, n / 2) + '…' + t.slice(1 - n /
 const pair = (o, key, label, text, share, name) => {
   if (!o.children.length) for (const c of ['share', 'key', 'name', 'text']) make(o, 'zf-' + c)
   o.children[0].style.width = 100 * share + '%'
-  put(o.children[1], key); put(o.children[2], label); put(o.children[3], text)
+  put(o.children[1], key); put(o.children[2], cut(label, 24)); put(o.children[3], text)
   o.title = label; o.onmousedown = name(label)
 }
 const cell = (o, c, i, s, send) => {
   if (!o.children.length) for (const k of ['pic', 'mark', 'label']) make(o, 'zf-' + k)
   const is = { at: i === s.at, chosen: s.chosen.includes(i), [c.mark]: c.mark, other: c.other, first: c.first }
   for (const k in is) if (is[k]) o.classList.add('zf-' + k)
-  place(o.children[0], i, s); put(o.children[1], { validated: '✓', dubious: '?' }[c.mark] ?? ''); put(o.children[2], cut(c.label || '–', 28)); o.title = c.label
+  place(o.children[0], i, s); put(o.children[1], { validated: '✓', dubious: '?' }[c.mark] ?? ''); put(o.children[2], cut(c.label || '–', 22)); o.title = c.label
   o.onmousedown = e => send({ do: 'click', i, shift: e.shiftKey, ctrl: e.ctrlKey || e.metaKey }, e)
 }
 const draw = (v, s, send) => {
@@ -152,12 +152,12 @@ _style = f'''
 .zf-grid {{ display: grid; grid-template-columns: repeat(var(--cols), var(--size)); gap: 6px; align-content: start; flex: none }}
 .zf-cell {{ position: relative; padding: 2px; border-radius: 4px; box-sizing: border-box; box-shadow: 0 0 0 1px #e4e7eb; cursor: pointer }}
 .zf-pic, .zf-big {{ aspect-ratio: 1; background-image: var(--sheet) }} .zf-big {{ box-shadow: 0 0 0 1px #e4e7eb }}
-.zf-label {{ font-size: 9.5px; line-height: 11px; height: 22px; overflow: hidden; overflow-wrap: anywhere }}
+.zf-label {{ font-size: 9.5px; line-height: 11px; height: 22px; overflow: hidden; word-break: break-all }}
 .zf-mark {{ position: absolute; right: 3px; top: 2px; min-width: 14px; text-align: center; font: bold 11px/14px system-ui; border-radius: 7px; color: #fff }}
 .zf-validated .zf-mark {{ background: {COLORS[2]} }} .zf-dubious .zf-mark {{ background: {COLORS[4]} }}
 .zf-validated .zf-label, .zf-dubious .zf-label {{ color: {INK} }}
 .zf-first::before {{ content: ''; position: absolute; left: -5px; top: 0; bottom: 0; width: 3px; background: {INK} }} .zf-pic {{ mix-blend-mode: multiply }}
-.zf-other .zf-label {{ color: {COLORS[1]}; font-weight: 600 }}
+.zf-other .zf-label {{ color: {COLORS[1]} }}
 .zf-chosen {{ background: #cfe3f5; box-shadow: 0 0 0 2px {COLORS[0]} }} .zf-at {{ outline: 3px solid {INK}; outline-offset: 1px }}
 .zf-side {{ flex: 0 1 220px; min-width: 130px }} .zf-facts {{ margin: 6px 0 }} .zf-guesses, .zf-keys {{ margin-bottom: 10px }}
 .zf-fact, .zf-help {{ font-size: 11px }} .zf-fact, .zf-name {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap }}
@@ -165,7 +165,7 @@ _style = f'''
 .zf-row:hover {{ background: #f2f4f6 }}
 .zf-share {{ position: absolute; left: 0; top: 2px; bottom: 2px; background: #cfe3f5 }} .zf-key, .zf-name, .zf-text {{ z-index: 1 }} .zf-name {{ flex: 1 }}
 .zf-key:not(:empty) {{ font: 600 11px/16px ui-monospace, monospace; border: 1px solid #c8ced6; border-radius: 3px; padding: 0 4px; height: 16px }}
-.zf-foot {{ margin-top: 8px; display: flex; flex-wrap: wrap; gap: 4px 10px; min-height: 40px; align-content: flex-start }}
+.zf-foot {{ margin-top: 8px; display: flex; flex-wrap: wrap; gap: 4px 10px; min-height: 64px; align-content: flex-start }}
 .zf-typed {{ font: 600 14px ui-monospace, monospace }} .zf-typed:empty, .zf-said:empty {{ display: none }} .zf-said, .zf-help {{ width: 100% }}
 .zf-found {{ display: flex; flex-wrap: wrap; gap: 4px }} .zf-hit {{ padding: 0 6px; border-radius: 3px; background: #f2f4f6; cursor: pointer }}
 .zf-pick {{ background: {COLORS[0]}; color: #fff }} .zf-bad {{ color: {COLORS[1]} }}
@@ -209,6 +209,6 @@ def relabel(
     size:int=76, # pixels an image on the screen
     **kwargs,
 ): # the widget; `.session` is the Relabel, `.journal` what was said
-    "A screen to name images with the keyboard: show it as the last line of a cell"
+    "A screen to name images with the keyboard: the last line of a cell shows it"
     if size<16: raise ZooError(f'{size} pixels are too few to see.', 'Give at least 16.')
     return _widget()(Relabel(images, path, who, **kwargs), images if isinstance(images, Store) else check_items(images), size)
