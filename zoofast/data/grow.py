@@ -44,6 +44,23 @@ def _map_all(paths, sizes):
     flat.flags.writeable = False
     return flat,start[:-1]
 
+# %% ../../nbs/data/03d_grow.ipynb #78a36f2e
+def _mean_std(metas):
+    "Mean and standard deviation of each channel over all pixels"
+    n = np.array([m['bytes'] for m in metas], float)
+    mean,std = [np.array([m[k] for m in metas], float) for k in ('mean','std')]
+    w = n[:,None]/max(n.sum(), 1)
+    mu = (w*mean).sum(0)
+    return mu.tolist(),np.sqrt(np.maximum((w*(std**2+mean**2)).sum(0)-mu**2, 0)).tolist()
+
+def _below(tables):
+    "Items below each other"
+    res = pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
+    if (dup := res.id.duplicated()).any():
+        raise ZooError(f"Id '{res.id[dup].iloc[0]}' is in two of the stores ({int(dup.sum())} such ids).", 'Give other ids before packing, or leave one out.')
+    text = [k for k in res if any(k in t and pd.api.types.is_string_dtype(t[k]) for t in tables)]
+    return res.assign(**{k:as_text(res[k]) for k in text})
+
 # %% ../../nbs/data/03d_grow.ipynb #0cd5c516
 class JoinedStore(Store):
     "Several Stores opened as one; made by `open_stores`"
@@ -78,28 +95,12 @@ class JoinedStore(Store):
         res.__class__ = JoinedStore
         return res
 
-# %% ../../nbs/data/03d_grow.ipynb #3500bee0
-def _mean_std(metas):
-    "Mean and standard deviation of each channel over all pixels"
-    n = np.array([m['bytes'] for m in metas], float)
-    mean,std = [np.array([m[k] for m in metas], float) for k in ('mean','std')]
-    w = n[:,None]/max(n.sum(), 1)
-    mu = (w*mean).sum(0)
-    return mu.tolist(),np.sqrt(np.maximum((w*(std**2+mean**2)).sum(0)-mu**2, 0)).tolist()
-
-def _below(tables):
-    "Items below each other"
-    res = pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
-    if (dup := res.id.duplicated()).any():
-        raise ZooError(f"Id '{res.id[dup].iloc[0]}' is in two of the stores ({int(dup.sum())} such ids).", 'Give other ids before packing, or leave one out.')
-    text = [k for k in res if any(k in t and pd.api.types.is_string_dtype(t[k]) for t in tables)]
-    return res.assign(**{k:as_text(res[k]) for k in text})
-
 def _join_again(parts, split):
     st = JoinedStore(parts)
     if split is not None: st.split,st._keep_split = split,False
     return st
 
+# %% ../../nbs/data/03d_grow.ipynb #3500bee0
 def open_stores(
     stores, # Stores or paths; or a folder whose Stores, in the order of their names, are meant
 )->Store:
