@@ -56,6 +56,8 @@ def _all_there(p, t, skip=False):
     from zoofast.data.items import as_text
     lost = sorted(set(p.ids.tolist())-set(t.id))
     if lost: raise ZooError(f'{len(lost)} of {len(p)} images are not among the samples: {few(lost)}.', 'Give the samples of the images that were predicted.')
+    if len(none := t.id[(t['sample']=='') & t.id.isin(p.ids.tolist())]):
+        raise ZooError(f"{len(none)} images belong to no sample, such as '{none.iloc[0]}'.", 'Name the haul, bin or scan of each: --samples table.csv')
     here = t[t['sample'].isin(set(t['sample'][t.id.isin(p.ids.tolist())]))]
     gone = here[~here.id.isin(p.ids[p.ok].tolist())]
     if not len(gone): return p
