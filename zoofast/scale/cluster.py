@@ -14,6 +14,7 @@ from fastcore.docments import docments
 from ..core import EXIT_CHECKPOINTED, ZooError, atomic_folder, atomic_write, plain, refuse_unknown, versions, write_json
 from ..plan import as_plan
 from ..train.spec import _fit_type, read_yaml
+from ..train.recipes import get_recipe
 
 # %% ../../nbs/scale/02_cluster.ipynb #8d0bb5da
 _lines_of = ('options','setup')
@@ -206,6 +207,7 @@ def _divided(args, tasks):
     if not args: raise ZooError('There is no command.', "Give one, as in 'study plan.yaml plankton.zoo --out studies/mine'.")
     kind,own = args[0],list(args[1:])
     if '--part' in own: raise ZooError('--part is given by the job.', 'Leave it out.')
+    if kind=='train': get_recipe(own[0] if own else '')
     if kind=='study':
         e = _experiments(_plan_of(own))
         if tasks not in (None, len(e)): raise ZooError(f'The study has {len(e)} runs, not {tasks}.', 'Leave tasks out; at_once limits how many run together.')
