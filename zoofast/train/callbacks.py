@@ -79,12 +79,18 @@ class _Answer:
 class StopOnNaN(Callback):
     "Stop before the first step whose loss is not finite, and say where"
     order,run_valid = 100,False
-    def __init__(self): self.trouble,self.sound = None,None
-    def before_fit(self): self.trouble,self.sound = None,_Answer(next(self.model.parameters()).device)
+    def __init__(self): self.trouble,self.sound,self.stats = None,None,None
+    def before_fit(self):
+        self.trouble,self.sound = None,_Answer(next(self.model.parameters()).device)
+        now = [b for b in self.model.buffers() if b.is_floating_point()]
+        self.stats = now and (now, [b.clone() for b in now])      # statistics of norms, which change before anybody knows the loss
+    def before_batch(self):
+        if self.stats: torch._foreach_copy_(*self.stats[::-1])
     def after_loss(self): self.sound.ask(torch.isfinite(self.loss.detach()).all())
     def after_backward(self):
         if self.sound.read(): return
         self.opt.zero_grad()
+        if self.stats: torch._foreach_copy_(*self.stats)
         lrs = ', '.join(dict.fromkeys(f"{h['lr']:.3g}" for h in self.opt.hypers))
         self._stop(f'The loss is {self.loss.mean().item()} in epoch {self.epoch}, batch {self.iter} (lr {lrs}){self._who()}.')
     def after_epoch(self):
@@ -102,7 +108,7 @@ class StopOnNaN(Callback):
         pos = np.array(list(self.dl.sample()))[self.iter*self.dl.bs+rank()*len(t):][bad]
         return f", from the images {few(self.dl.store.ids[self.dl._rows_at(pos)], 5)}"
     def after_fit(self):
-        err,self.trouble,self.sound = self.trouble,None,None
+        err,self.trouble,self.sound,self.stats = self.trouble,None,None,None
         if err: raise err
 
 # %% ../../nbs/train/02_callbacks.ipynb #8d60bcf6
