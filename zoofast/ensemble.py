@@ -44,7 +44,8 @@ class Ensemble:
     def vocab(self): return next(iter(self.members.values())).vocab
     def __repr__(self):
         w = as_weights(self.weights, list(self.members))
-        return f"Ensemble({', '.join(f'{k} {o:.3g}' for k,o in zip(self.members,w))}; {len(self.vocab)} classes, rule {self.rule}, tta {self.tta}{', F1 rule' if self.f1 else ''})"
+        who,f1 = ', '.join(f'{k} {o:.3g}' for k,o in zip(self.members,w)),', F1 rule' if self.f1 else ''
+        return f'Ensemble({who}; {len(self.vocab)} classes, rule {self.rule}, tta {self.tta}{f1})'
 
 # %% ../nbs/23_ensemble.ipynb #17c7f85c
 def _is_ensemble(path): return isinstance(path,(str,Path)) and (Path(path).name=='ensemble.json' or os.path.isfile(Path(path,'ensemble.json')))
