@@ -16,7 +16,7 @@ PLOTS = 'scale', 'quality', 'ndsb'
 SCIENCE = dict(abundance=('PREDS --samples 2 --images 60 --checked 1 --shifts 0 1 --json out.json', {'out.json':['nets', 'runs', 'checks', 'promises', 'tables']}),
                label_doubts=('PREDS --draws 1 --shares .1 --json out.json', {'out.json':['means', 'runs']}),
                decision=('PREDS --cuts 1 --json out.json', {'out.json':['rows', 'summary']}),
-               grouping=('--quick --json out.json', {'out.json':['means', 'runs']}),
+              grouping=('--quick --json out.json', {'out.json':['means', 'runs']}),
               novelty=('--quick --save out', {'out/table.csv':['kind', 'auroc', 'kept', 'caught'], 'out/over.csv':['draws'], 'out/novelty.png':[]}),
                hierarchy=('drawn.zoo --tree synth --plan PLAN --out study --save out', {'out/differences.csv':['score', 'level'], 'out/depth.csv':['rank', 'share'], 'out/costs.csv':['arm', 'seconds'], 'out/flow_BA.png':[]}))
 PLAN = """{name: check, split: test, score: macro_f1, seeds: 2, base: {arch: test_resnet, size: 32, epochs: 1, bs: 64, amp: null, keep: last, tta: none, tree: synth},

@@ -71,8 +71,8 @@ class Journal:
         if self.path.suffix!='.jsonl': raise ZooError(f'{path} is no name for a journal.', 'It ends in .jsonl')
         if not self.path.exists():
             with atomic_write(self.path, 'wb') as f: f.write(_line(dict(format=_format)))
-        self._story,self._end = _read(self.path)
-        if lost := sorted(set(self.decided)-set(items.id)):
+        (self._story,self._end),self._ids = _read(self.path),set(items.id)
+        if lost := sorted(set(self.decided)-self._ids):
             raise ZooError(f'{path} speaks of what is not among the items: {few(lost)}.', 'Give the items it belongs to.')
     decided = property(lambda self: self._story.decided, doc='id -> (label, status, who, when)')
     def __len__(self): return len(self.decided)
@@ -102,7 +102,7 @@ def say(self:Journal,
 ):
     "Give names to images"
     if status not in ('validated','dubious'): raise ZooError(f"Nobody says '{status}'.", 'A person validates, or says dubious.')
-    if lost := sorted(set(names)-set(self.items.id)): raise ZooError(f'Not among the items: {few(lost)}.', 'Names go by id.')
+    if lost := sorted(set(names)-self._ids): raise ZooError(f'Not among the items: {few(lost)}.', 'Names go by id.')
     if names: self._append(say=names, status=status)
 
 @patch

@@ -148,11 +148,10 @@ def shown(self:Relabel,
 @patch
 def _resume(self:Relabel, after):
     "Cursor on the next image without an answer: behind `after`, then on this page, then on the pages behind it"
-    a,b = self.pages[self.page]
-    todo = [i for i,o in enumerate(self.ids) if o not in self.journal.decided]
-    if not todo: self.said = 'Every image has an answer.'; return
-    here = [i for i in todo if a<=i<b]
-    self.go(next((i for i in here if i>after), (here or [i for i in todo if i>=b] or todo)[0]))
+    (a,b),known = self.pages[self.page],self.journal.decided
+    for lo,hi in ((after+1, b), (a, after+1), (b, len(self.ids)), (0, a)):
+        if (i := next((i for i in range(lo, hi) if self.ids[i] not in known), None)) is not None: return self.go(i)
+    self.said = 'Every image has an answer.'
 
 # %% ../../nbs/science/09f_relabel.ipynb #20a57e4e
 @patch
@@ -260,4 +259,4 @@ def state(self:Relabel)->dict: # plain data
     return dict(page=self.page, pages=len(self.pages), cols=self.cols, group=self.group[self.at], cells=[cell(i) for i in range(a, b)],
         at=self.at-a, chosen=sorted(i-a for i in self.chosen), about=self.about(self.at), said=self.said,
         typed=self.typed, found=self.found, pick=self.pick, keys=[[o,n[o]] for o in self.keys], last=self.last,
-        done=sum(o in known for o in self.ids), n=len(self.ids))
+        done=len(known.keys()&self.where.keys()), n=len(self.ids))
