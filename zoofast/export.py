@@ -6,7 +6,7 @@
 __all__ = ['export_onnx']
 
 # %% ../nbs/24b_export.ipynb #edb3a26d
-import copy, hashlib, io, warnings
+import contextlib, copy, hashlib, io, logging, warnings
 from datetime import datetime, timezone
 from pathlib import Path
 import numpy as np, torch
@@ -27,7 +27,8 @@ class _Decided(nn.Module):
         super().__init__()
         self.net,self.t,c = copy.deepcopy(m.model).cpu().float().eval(),float(m.temperature),len(m.vocab)
         self.register_buffer('plus', torch.from_numpy(_decide(m, Preds(['0'], m.vocab, np.zeros((1,c), np.float32))).logits))
-    def forward(self, *xs):
+    def forward(self, x0, x1=None, x2=None, x3=None, x4=None):   # by name: torch 2.9 cannot export *xs
+        xs = [o for o in (x0,x1,x2,x3,x4) if o is not None]
         *up,z = self.net.level_logits(*xs) if isinstance(self.net.head, Branches) else [self.net(*xs)]
         return (*up, z/self.t+self.plus)
 
@@ -49,17 +50,31 @@ def _noise(m, n, seed=0):
 # %% ../nbs/24b_export.ipynb #9b5e580d
 _opset,_most = 18,1_900_000_000 # of ONNX; bytes that surely fit into one file
 
+@contextlib.contextmanager
+def _silence():
+    "The exporter says much"
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        logging.disable(logging.WARNING)
+        try: yield
+        finally: logging.disable(logging.NOTSET)
+
+def _root(e):
+    while o := e.__cause__ or e.__context__: e = o
+    return e
+
 def _onnx(net, xs, ins, outs):
     "The bytes of `net` as ONNX"
     need('onnx', 'onnx'); need('onnxscript', 'onnx')
     n = sum(o.numel()*o.element_size() for o in net.state_dict().values())
     if n>_most: raise ZooError(f'A net of {n/1e9:.1f} GB does not fit into one ONNX file.', 'Export a smaller one.')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+    with _silence():
         try: p = torch.onnx.export(net, xs, dynamo=True, verbose=False, opset_version=_opset, input_names=ins, output_names=outs,
-                                   dynamic_shapes=(tuple({0:'batch'} for _ in xs),), external_data=False)
-        except Exception as e: raise ZooError(f'torch cannot export this net ({type(e).__name__}: {str(e).strip().splitlines()[0][:200]}).',
-                                              'Predict with zoofast, or train a net of another arch.') from e
+                                   dynamic_shapes=tuple({0:'batch'} for _ in xs), external_data=False)
+        except Exception as e:
+            r = _root(e)
+            raise ZooError(f'torch cannot export this net ({type(r).__name__}: {str(r).strip().splitlines()[0][:200]}).',
+                           'Predict with zoofast, or train a net of another arch.') from e
         p.save(f := io.BytesIO())
     return f.getvalue()
 
