@@ -78,6 +78,7 @@ class Relabel:
         self.pages,self.typed,self.pick,self.said,self.last = _pages(self.group, per),None,0,'',''
         self.at = next((i for i,o in enumerate(self.ids) if o not in self.journal.decided), 0)
         self.chosen,self._base,self.anchor = set(),set(),self.at
+    def __repr__(self): return f'Relabel({len(self.journal):,} of {len(self.ids):,} images have an answer; image {self.at+1:,}, {len(self.pages)} pages)'
     def _known(self, name):
         if name in self.classes: return name
         near = _matches(name, self.classes, 1)
