@@ -55,9 +55,9 @@ def facts(self:Checkpoint)->dict:
     vocab = [str(o) for o in getattr(self.dls, 'vocab', None) or ()]
     net = f'{type(m).__name__} with {sum(p.numel() for p in m.parameters()):,} weights ({look})'
     classes = f"{len(vocab)} ({sha256(json.dumps(vocab).encode()).hexdigest()[:8]})"
-    return plain(dict(net=net, classes=classes, epochs=self.n_epoch, batches=len(self.dls.train), bs=getattr(self.dls.train, 'bs', None),
-                      optimizer=type(_torch_opt(o)).__name__, lr=self._rates(),
-                      callbacks=sorted(_get_cbs(o for o in self.learn.cbs if o is not self)), task=self.task))
+    return plain(dict(task=self.task, net=net, classes=classes, epochs=self.n_epoch, batches=len(self.dls.train), bs=getattr(self.dls.train, 'bs', None),
+                      optimizer=type(_torch_opt(o)).__name__, schedule=self._rates(),
+                      callbacks=sorted(_get_cbs(o for o in self.learn.cbs if o is not self))))
 
 @patch
 def _rates(self:Checkpoint):
