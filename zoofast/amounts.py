@@ -97,12 +97,6 @@ def _ink_sizes(t, store, pixel):
     return ellipsoid_volume(*np.maximum(m, 1.).T, pixel)
 
 # %% ../nbs/40f_amounts.ipynb #77ef7b77
-def _unruled(path):
-    "Predictions that hold probabilities, not decisions"
-    from zoofast.preds import Preds
-    if not (p := Preds.load(path)).meta.get('f1_rule'): return p
-    raise ZooError(f'{path} was named by the F1 rule, and its probabilities are no longer those of the net.', 'Predict again with --most-probable.')
-
 def _new_files(a, *files):
     for o in filter(None, files):
         if Path(o).exists() and not a.overwrite: raise ZooError(f'{o} exists already.', 'Choose another name or set overwrite=True.')
@@ -142,10 +136,11 @@ def _abundance(a):
     "Animals of each class in each sample, in a cubic metre, with intervals; and whether they can be believed"
     _new_files(a, a.out, a.plot, a.checks)
     from zoofast.outputs import write_csv
+    from zoofast.preds import Preds
     from zoofast.science.abundance import abundance, check_shift, plot_abundance
     from zoofast.science.quantify import fit_quantifier
     t = _sample_table(a.samples, a.split)
-    p,v = _all_there(_unruled(a.preds), t, a.on_bad=='skip'),_unruled(a.valid)
+    p,v = _all_there(Preds.load(a.preds), t, a.on_bad=='skip'),Preds.load(a.valid)
     t = t[t.id.isin(p.ids.tolist())]
     if both := set(p.ids.tolist()) & set(v.ids.tolist()):
         _err(f'note: {len(both)} images are in both tables, such as {min(both)}: how the net errs was measured on images that are counted.')

@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../nbs/40g_careful.ipynb #47c93e91
 from pathlib import Path
-from .amounts import _new_files, _unruled
+from .amounts import _new_files
 from .core import ZooError
 from .naming import _precision, _same
 from .shell import _arg, _command, _err
@@ -34,7 +34,8 @@ def _promise(a):
         return _read_rule(a.valid)
     if len(asked)!=1: raise ZooError('One promise at a time.', 'Say --precision 0.9, --sets 0.9 or --novelty 0.95.')
     if _same(a): _err('note: these images found the limits. The promise is about others.')
-    v = _unruled(a.valid)
+    from zoofast.preds import Preds
+    v = Preds.load(a.valid)
     if a.precision is not None:
         from zoofast.thresholds import fit_thresholds
         return fit_thresholds(v, _precision(a.precision), a.confidence)
@@ -71,7 +72,8 @@ def _accept(a):
     "Names that may go into a table unseen: of a promised precision, as sets, or of what is not novel"
     _new_files(a, a.out, a.save)
     from zoofast.outputs import write_csv
-    p,rule = _unruled(a.preds),_promise(a)
+    from zoofast.preds import Preds
+    p,rule = Preds.load(a.preds),_promise(a)
     sets = hasattr(rule, 'member')
     ending = '.safetensors' if hasattr(rule, 'limit') else '.json'
     if a.save and Path(a.save).suffix.lower()!=ending: raise ZooError(f'{a.save} does not end in {ending}.', 'Choose another name.')
