@@ -58,6 +58,12 @@ def _own_device(device, env):
     n = torch.cuda.device_count()
     return f"cuda:{int(env['LOCAL_RANK'])%n}" if n else None
 
+def _own_workers(env):
+    "Processes that decode for one of several processes of this machine; None: as there are CPUs"
+    from fastcore.basics import num_cpus
+    n = int(env.get('LOCAL_WORLD_SIZE', 1))
+    return None if n<2 else (num_cpus()//n if num_cpus()//n>2 else 0)
+
 def _to_parts(a, e, how):
     "Predict this process's chunks"
     from zoofast.scale.job import make_job, my_part
@@ -65,7 +71,7 @@ def _to_parts(a, e, how):
     part,parts = my_part(os.environ, a.part or '')
     job = make_job(a.images, e, a.shards, chunk=a.chunk or 4096, bs=a.bs or 64, amp=a.amp or 'float32', relist=not part, **how)
     if a.prepare: return print(job)
-    d = job.run(e, part, parts)
+    d = job.run(e, part, parts, workers=_own_workers(os.environ))
     print(f"part {part+1}/{parts}: {d['images']:,} images in {d['parts']:,} chunks, {d['errors']:,} without prediction, {d['seconds']:g} s, "
           f"{d['per_second']:g} images/s")
     print(job, *([f'all are done: zoofast collect {a.shards} --out preds.parquet'] if job.done.all() else []), sep='\n')

@@ -65,8 +65,11 @@ def read_any(
     file,start,size = m[1],int(m[2]),int(m[3])
     if size>_largest: raise ZooError(f'{path} has {size:,} bytes.', 'Unpack the archive, if you trust it.')
     try:
-        with open(file, 'rb') as f: f.seek(start); data = f.read(size)
+        with open(file, 'rb') as f: f.seek(max(start-512, 0)); head,data = f.read(512),f.read(size)
+        here = tarfile.TarInfo.frombuf(head, 'utf-8', 'surrogateescape').size==size==len(data)
     except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Was the archive moved? Make the list again.') from None
+    except tarfile.TarError: here = False
+    if not here: raise ZooError(f'{path} is not there any more.', 'The archive was changed: make the list again.')
     if not data: raise ZooError(f'{path} is empty (0 bytes).')
     return read_image(path, channels, data=data)
 

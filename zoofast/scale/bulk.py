@@ -66,7 +66,7 @@ def _streams(job, ks, channels, workers, notes):
     parcels = ordered(partial(read_any, channels=channels), files, channels, n) if len(files) else (o for o in ())
     with closing(parcels if n or not len(files) else Ahead(parcels)) as parcels:
         for k in ks:
-            if job.homes[k] and (store is None or str(store.path)!=job.homes[k]): store = Store(job.homes[k])
+            if job.homes[k] and (store is None or str(store.path)!=job.homes[k]): job.check_home(job.homes[k]); store = Store(job.homes[k])
             yield k,_StoreChunk(store, job.rows(k)) if job.homes[k] else _FileChunk(job.rows(k), parcels, channels, notes)
 
 # %% ../../nbs/scale/01a_bulk.ipynb #9a7a1167

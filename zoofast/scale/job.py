@@ -11,8 +11,9 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 import numpy as np, pandas as pd
-from ..core import ZooError, atomic_folder, plain, read_json, refuse_unknown, versions, write_json
+from ..core import ZooError, atomic_folder, plain, read_json, refuse_unknown, sha256_file, versions, write_json
 from ..data.sources import listed
+from ..data.store import is_store
 
 # %% ../../nbs/scale/01_job.ipynb #bb4fc3d7
 def _array(env):
@@ -65,6 +66,8 @@ def _digest(*texts):
     for o in texts: h.update(o if isinstance(o, bytes) else str(o).encode('utf-8', 'surrogatepass')); h.update(b'\1')
     return h.hexdigest()
 
+def _state(home): return sha256_file(Path(home)/'meta.json') if home else ''   # of a Store: another one under the same name has another
+
 class _Fingerprint:
     "What is in a list, and whether an id is there twice"
     def __init__(self): self.h,self.keys,self.n,self.homes,self.labels = hashlib.blake2b(digest_size=16),[],0,[],set()
@@ -73,11 +76,13 @@ class _Fingerprint:
         self.h.update(t.row.to_numpy(np.int64).tobytes())
         self.keys.append(pd.util.hash_array(t.id.to_numpy(object), categorize=False))
         self.n,self.labels,home = self.n+len(t),self.labels|set(t.label.unique()),_home_of(t)
-        if not self.homes or self.homes[-1][1]!=home: self.homes.append([0, home])
+        if not self.homes or self.homes[-1][1]!=home:
+            self.homes.append([0, home, _state(home)])
+            self.h.update(self.homes[-1][2].encode())
         self.homes[-1][0] += 1
         return t
     @property
-    def chunks(self): return sum(n for n,_ in self.homes)
+    def chunks(self): return sum(n for n,*_ in self.homes)
     def twice(self):
         k = np.sort(np.concatenate(self.keys)) if self.keys else np.zeros(0, np.uint64)
         return k[1:][k[1:]==k[:-1]]
@@ -144,8 +149,13 @@ class Job:
     @cached_property
     def homes(self):
         "(chunks,) the Store of each, '' for files"
-        n,home = zip(*self.config['homes'])
+        n,home,_ = zip(*self.config['homes'])
         return np.repeat(np.array(home, object), n)
+    def check_home(self, home):
+        "Refuse a Store that is not the one of the list"
+        if not is_store(home): raise ZooError(f'{home} is not there any more.', 'Put it back, or begin anew in another folder.')
+        if _state(home) not in [v for _,o,v in self.config['homes'] if o==home]:
+            raise ZooError(f'{home} was packed anew since the prediction began.', 'Begin anew in another folder.')
     def rows(self, k):
         "Chunk `k` of the list"
         f,lock = self._list
