@@ -11,6 +11,7 @@ from pyarrow import csv as pa_csv, parquet as pq
 from dataclasses import replace
 from pathlib import Path
 from .core import ZooError, atomic_write, refuse_unknown
+from .data.items import check_text
 from .preds import Preds
 
 # %% ../nbs/24_outputs.ipynb #85f5e6ad
@@ -54,7 +55,8 @@ def _read_sample(
     path, # a sample submission: `.csv` or `.csv.gz`
 )->pd.DataFrame: # all text
     "A sample submission: its header and its first column are what counts"
-    try: d = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        d = pd.read_csv(path if str(path).endswith('.gz') else check_text(path), dtype=str, keep_default_na=False)
     except (OSError, ValueError) as e: raise ZooError(f'{path} cannot be read as a sample submission ({e}).', 'Give the CSV of the organisers.') from e
     if d.shape[1]<2: raise ZooError(f'{path} has {d.shape[1]} column.', 'A sample submission has image names and at least one more column.')
     return d

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLS', 'SPLITS', 'EXTS', 'as_text', 'check_items', 'as_items', 'class_order', 'image_files', 'check_names',
-           'items_from_folder', 'items_from_table', 'class_counts', 'imbalance']
+           'items_from_folder', 'check_text', 'items_from_table', 'class_counts', 'imbalance']
 
 # %% ../../nbs/data/01_items.ipynb #64e475b7
 import csv, os, re
@@ -166,11 +166,21 @@ def _paths_inside(root, rel):
 def _within(p, real): return p==real or p.startswith(real.rstrip(os.sep)+os.sep)
 
 # %% ../../nbs/data/01_items.ipynb #7d8d15b8
+def check_text(
+    path, # a file
+)->Path: # the same
+    "Refuse what is no text before it is read: folders, pipes, and what has zero bytes in its first megabyte"
+    p = Path(path)
+    if not p.is_file(): raise ZooError(f"{p} {'is no file' if p.exists() else 'does not exist'}.", 'Check the path.')
+    with open(p, 'rb') as f: zero = b'\0' in f.read(1<<20)
+    if zero: raise ZooError(f'{p} holds zero bytes: it is damaged, or no text.', 'Save it as text in UTF-8.')
+    return p
+
 _columns = 10_000 # at most
 
 def _check_head(head, sep, path):
-    if '\0' in head: raise ZooError(f'{path} holds zero bytes: it is damaged, or no text.', 'Save it as text in UTF-8.')
     names = next(csv.reader([head], delimiter=sep), [])
+    if o := next((o for o in names if len(o)>_longest), None): raise ZooError(f'{path}: a column is called {o[:40]!r} ...', 'Is it a table? Its first line names the columns.')
     if len(names)>_columns: raise ZooError(f'{path} has {len(names):,} columns.', f'A table of images has at most {_columns:,}: is it something else?')
     if twice := [o for o in dict.fromkeys(names) if names.count(o)>1]: raise ZooError(f"{path}: column '{twice[0]}' occurs twice.", 'Rename or delete one.')
 
@@ -184,7 +194,7 @@ def _read_table(table, encoding):
     if not p.is_file(): raise ZooError(f'{p} does not exist.', 'Check the path.')
     try:
         if p.suffix.lower()=='.parquet': return pd.read_parquet(p)
-        with open(p, encoding=encoding, newline='') as f: head = f.readline(1<<22)
+        with open(check_text(p), encoding=encoding, newline='') as f: head = f.readline(1<<22)
         sep = max('\t,;', key=head.count)
         _check_head(head, sep, p)
         df = pd.read_csv(p, sep=sep, dtype=str, keep_default_na=False, encoding=encoding, compression=None)

@@ -10,6 +10,7 @@ import os, warnings, zlib
 from pathlib import Path
 import pandas as pd
 from ..core import ZooError, few, nearest, refuse_unknown
+from .items import check_text
 
 # %% ../../nbs/data/01f_listed.ipynb #4d29c3ef
 def folder_with(
@@ -33,6 +34,7 @@ def label_table(
     "A table of labels, with not a character changed"
     kw = dict(sep='\t' if '.tsv' in Path(path).name else ',', dtype=str, keep_default_na=False, na_filter=False, encoding='utf-8-sig')
     try:
+        if Path(path).is_file() and not str(path).endswith('.gz'): check_text(path)
         names = list(pd.read_csv(path, nrows=0, **kw).columns)
         for o in (*needs, *(only or ())):
             n = nearest(o, names, 1)

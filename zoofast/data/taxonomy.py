@@ -12,7 +12,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import ZooError, atomic_write, few, nearest, refuse_unknown
 from ..preds import Preds, log_softmax
-from .items import as_text
+from .items import as_text, check_text
 from .lineages import EXTRAS, find_names, plain_name, tree_table
 
 # %% ../../nbs/data/08_taxonomy.ipynb #e6f122ca
@@ -35,7 +35,9 @@ def read(cls:Taxonomy,
     path, # a CSV file: perhaps lines beginning with #, then columns as `Taxonomy` wants them
 )->Taxonomy:
     "Read a tree; faults name the line"
-    try: lines = Path(path).read_text(encoding='utf-8-sig').splitlines()
+    try:
+        if Path(path).exists(): check_text(path)
+        lines = Path(path).read_text(encoding='utf-8-sig').splitlines()
     except FileNotFoundError: raise ZooError(f'{path} is missing.', 'Check the path.') from None
     except (OSError, UnicodeDecodeError) as e: raise ZooError(f'{path} cannot be read: {e}.', 'Save it as a CSV file in UTF-8.') from None
     n = next((i for i,o in enumerate(lines) if not o.startswith('#')), len(lines))

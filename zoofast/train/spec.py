@@ -6,7 +6,7 @@
 __all__ = ['sizes', 'eval_size', 'schedule', 'Spec', 'read_yaml']
 
 # %% ../../nbs/train/03_spec.ipynb #74600eba
-import os, re, types, typing
+import os, re, stat, types, typing
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 import yaml
@@ -236,7 +236,8 @@ def read_yaml(
 ): # what it says
     "Read plain YAML: nothing in it is run, and nothing refers to something else"
     try:
-        if os.path.getsize(path)>1<<20: raise ZooError(f'{path} is larger than a megabyte.', 'Is it a recipe, or a plan?')
+        if not stat.S_ISREG((st := os.stat(path)).st_mode): raise ZooError(f'{path} is no file.', 'Give a .yaml file.')
+        if st.st_size>1<<20: raise ZooError(f'{path} is larger than a megabyte.', 'Is it a recipe, or a plan?')
         text = Path(path).read_text(encoding='utf-8')
         if any(isinstance(o, yaml.AliasToken) for o in yaml.scan(text)): raise ZooError(f'{path} refers to itself (*).', 'Write each value out.')
         return yaml.safe_load(text)
