@@ -165,7 +165,7 @@ def file_dls(
     "DataLoaders over image files, fastai's way"
     items = as_items(items)
     vocab,(tr,va) = class_order(items.label),(items[items.split==o] for o in ('train','valid'))
-    check_split(*(pd.Categorical(o.label, vocab).codes for o in (tr,va)), vocab, bs)
+    check_split(*(pd.Index(vocab).get_indexer(o.label) for o in (tr,va)), vocab, bs)
     norm = [] if stats is None else [Normalize.from_stats(*(np.atleast_1d(o).tolist() for o in stats), cuda=False)]
     blocks = ImageBlock(_Grey if channels==1 else _Colour),CategoryBlock(vocab=vocab, sort=False)
     tfms = dict(item_tfms=item_tfms or Resize(size, method='pad', pad_mode='border'), batch_tfms=[*(batch_tfms or []), *norm])

@@ -156,8 +156,8 @@ def _bad_table(items, bad):
 # %% ../../nbs/data/02c_packing.ipynb #cf4659f7
 def _save_arrays(path, rec, items, vocab):
     arrays = dict(offset=rec['offset'], height=rec['h'], width=rec['w'], fill=rec['fill'], hash=rec['hash'],
-                  label=pd.Categorical(items.label, categories=vocab).codes.astype('<i4'),
-                  split=pd.Categorical(items.split, categories=SPLITS).codes.astype('i1'))
+                  label=pd.Index(vocab).get_indexer(items.label).astype('<i4'),
+                  split=pd.Index(SPLITS).get_indexer(items.split).astype('i1'))
     for k,v in arrays.items(): np.save(path/f'{k}.npy', np.ascontiguousarray(v))
 
 def _root(paths):

@@ -188,7 +188,7 @@ def with_split(self:Store,
     if split is None: items = split_items(self.items, overwrite=True, **kwargs)
     else: items = check_items(self.items.assign(split=pd.Series(list(split), dtype='str')))
     res = object.__new__(Store)
-    codes = pd.Categorical(items.split, categories=SPLITS).codes.astype('i1')
+    codes = pd.Index(SPLITS).get_indexer(items.split).astype('i1')
     res.__dict__ |= dict(vars(self), _items=items, _keep_split=False, split=codes)
     if save:
         if _stamp(self.path)!=self._stamp: raise _another(self.path)

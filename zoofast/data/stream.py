@@ -96,7 +96,7 @@ class FileStream:
         self.read = partial(read, channels=channels) if read is read_image else read
     def __len__(self): return len(self.items)
     @property
-    def label(self): return pd.Categorical(self.items.label, categories=self.vocab).codes.astype(np.int64)
+    def label(self): return pd.Index(self.vocab).get_indexer(self.items.label).astype(np.int64)
     def parcels(self, bs):
         path = self.items.path
         it = ordered(self.read, [partial(lambda i: path.iloc[i:i+bs].tolist(), i) for i in range(0, len(self), bs)], self.channels, self.workers)
