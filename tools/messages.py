@@ -45,7 +45,7 @@ def messages(top=None):
 
 def ends(what, fix, kind):
     last = re.split(r'(?<=[.?!]) ', (fix or what).rstrip())[-1]
-    return '' if last[-1:] in '.?!}' or re.search(r': |zoofast |--\w', last) else f'ends without a full stop: {last[-30:]!r}'   # a remedy may end with a command or an example
+    return '' if last[-1:] in '.?!}' or re.search(r': |zoofast |--\w|\d$|\.\w{2,8}$', last) else f'ends without a full stop: {last[-30:]!r}'   # a remedy may end with a command or an example
 says_itself = r'is not in |is not positive|is less than|must |needs |is not a number from|the store has|the store \{|would '   # what is wanted is in the words
 def remedy(what, fix, kind): return 'no remedy' if kind=='error' and not fix.strip() and not re.search(says_itself, what) and what[:1]!='{' else ''
 def machine(what, fix, kind):

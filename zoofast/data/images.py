@@ -40,9 +40,9 @@ _FORMATS = ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF', 'WEBP')
 
 def _check_file(path):
     st = os.stat(path)
-    if stat.S_ISDIR(st.st_mode): raise ZooError('is a folder.')
-    if not stat.S_ISREG(st.st_mode): raise ZooError('is not a regular file.')
-    if not st.st_size: raise ZooError('is empty (0 bytes).')
+    if stat.S_ISDIR(st.st_mode): raise ZooError('is a folder.', 'Give the images in it.')
+    if not stat.S_ISREG(st.st_mode): raise ZooError('is not a regular file.', 'Pipes and devices are not read.')
+    if not st.st_size: raise ZooError('is empty (0 bytes).', 'Copy it again from its source.')
 
 def _decode(f, path, channels, max_pixels):
     with Image.open(f, formats=_FORMATS) as im:
