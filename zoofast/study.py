@@ -6,7 +6,7 @@
 __all__ = ['Study', 'study']
 
 # %% ../nbs/25_study.ipynb #f8860406
-import gc, hashlib, sys, time, traceback, warnings
+import gc, hashlib, shutil, sys, time, traceback, warnings
 import pandas as pd
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -97,7 +97,7 @@ _dull = ['run','versions','started','split','n','threads','device','error']
 Study._repr_html_ = lambda self: f'<p>{self!r}</p>' + self.table.dropna(axis=1, how='all').drop(columns=_dull, errors='ignore').round(4).to_html(index=False)
 
 # %% ../nbs/25_study.ipynb #4bc628ef
-def _measure(run, plan, store, tmp, device=None, models=False, cbs=None, show=None):
+def _measure(run, plan, store, tmp, device=None, models=False, cbs=None, show=None, checkpoint=None):
     "Train and score, leaving files in `tmp`"
     import torch
     from zoofast.learner import as_member, save_model, train
@@ -106,9 +106,10 @@ def _measure(run, plan, store, tmp, device=None, models=False, cbs=None, show=No
     t = time.perf_counter()
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Training was interrupted', UserWarning)
-        learn = train(run.spec, store, device=device, cbs=cbs, log=tmp/'history.csv', show=show)
+        learn = train(run.spec, store, device=device, cbs=cbs, log=tmp/'history.csv', show=show, checkpoint=checkpoint)
     if learn.interrupted: raise KeyboardInterrupt
     seconds,m,h = time.perf_counter()-t,as_member(learn),learn.history.df
+    if checkpoint: seconds += h.time[:learn.checkpoint.start].sum()                  # those of an earlier process
     p = predict(store, m, tta=plan.tta, rows=store.rows(plan.split, labelled=True), progress=False)
     p.save(tmp/'preds.parquet')
     if models: save_model(m, tmp/'model')
@@ -130,17 +131,19 @@ def _watched(wandb, name, run, out):
 
 def _do(run, st, store, wandb=None, **kw):
     "One run, into its folder; its line"
+    began = st.path(run).with_name(f'.{run.key}.checkpoint')
     head = dict(arm=run.arm, seed=run.seed, split=st.plan.split, started=datetime.now(timezone.utc).isoformat(timespec='seconds'))
     with atomic_folder(st.path(run), overwrite=True) as tmp:
         try:
             with _watched(wandb, st.plan.name, run, st.out) as (cbs,tell):
-                row = dict(state='done', **_measure(run, st.plan, store, tmp, cbs=cbs, **kw))
+                row = dict(state='done', **_measure(run, st.plan, store, tmp, cbs=cbs, checkpoint=began, **kw))
                 tell({k:row[k] for k in _scores if k in row})
         except Exception as e:
             row = dict(state='failed', error=f"{type(e).__name__}: {' '.join(str(e).split())[:300]}")
             (tmp/'error.txt').write_text(traceback.format_exc())
         row = head | row | dict(versions=' '.join(f'{k} {v}' for k,v in versions().items()))
         write_json(dict(row, spec=run.spec), tmp/'run.json')
+    shutil.rmtree(began, ignore_errors=True)
     gc.collect()
     return row
 
