@@ -38,7 +38,7 @@ def class_draws(
 )->np.ndarray: # (c,) expected number; the sum is the length of the epoch
     "How many images of each class an epoch shows"
     n = np.asarray(counts, float)
-    return np.where(n>0, np.clip(n.sum()*drawn_prior(n, weights), least, most), 0.)
+    return np.where(n>0, np.clip(n.sum()*drawn_prior(n, weights), least or 0, np.inf if most is None else most), 0.)
 
 def drawn_prior(
     counts, # (c,) images of each class
