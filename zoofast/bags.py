@@ -41,7 +41,7 @@ def train_bag(
     out,               # the copies become the folders `out`-0, `out`-1 ...
     seeds=(0,1,2,3),   # one a copy; the winners gave each member four of its own
     valid:float=None,  # share that each copy keeps out; None: as in `store`
-    **kwargs,          # device, cbs, log, show: for `train`
+    **kwargs,          # device, cbs, log, show, checkpoint: for `train`
 )->list: # the folders
     "Train copies of one member, each without another part of the images"
     if not isinstance(spec, Spec): spec = get_recipe(spec)
