@@ -22,7 +22,7 @@ class ZooError(ValueError):
     ):
         super().__init__(what, fix)
         self.what,self.fix = what,fix
-    def __str__(self): return f'{self.what} {self.fix}'.strip()
+    def __str__(self): return ' '.join(f'{self.what} {self.fix}'.splitlines()).strip()
 
 # %% ../nbs/00_core.ipynb #9354a150
 def nearest(

@@ -61,7 +61,7 @@ def _steps(inhibit):
 
 def _adc_clocks(t):
     "Run and inhibit time, seconds, by the table of a new instrument; nan where it has none"
-    if len(t)<2 or not {'runtime', 'inhibittime'} <= set(t) or not t.inhibittime.any(): return np.nan,np.nan
+    if len(t)<2 or not {'runtime', 'inhibittime', 'adctime'} <= set(t) or not t.inhibittime.any(): return np.nan,np.nan
     run,inh = t.runtime.to_numpy(),t.inhibittime.to_numpy()
     early = run[1]-t.adctime.iloc[1]
     total = inh[0]+_steps(inh)

@@ -47,8 +47,8 @@ def _read_meta(path):
 # %% ../../nbs/data/03_store.ipynb #d62df066
 def _map(path, n):
     try: a = np.load(path, mmap_mode='r' if n else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise ZooError(f'{path} cannot be read: {e}.', 'The store is damaged: pack it again.') from None
+    except Exception as e: raise ZooError(f'{path} cannot be read: {e}.', 'The store is damaged: pack it again.') from None   # a header is Python text to numpy
+    if a.dtype.kind not in 'iu': raise ZooError(f'{path} holds {a.dtype}, no whole numbers.', 'The store is damaged: pack it again.')
     if a.shape[:1]!=(n,): raise ZooError(f'{path} has {len(a) if a.ndim else 0} rows, not {n}.', 'The store is damaged: pack it again.')
     return np.asarray(a)
 
@@ -133,7 +133,7 @@ def _another(path): return ZooError(f'{path} was packed anew, moved or deleted s
 def _late(self:Store, read, name, **kwargs):
     "What `read` makes of a file of the folder, if it is still the folder that was opened"
     try: res,why = read(self.path/name, **kwargs),None
-    except (OSError, ValueError) as e: why = e
+    except Exception as e: why = e
     if _stamp(self.path)!=self._stamp: raise _another(self.path) from None
     if why: raise ZooError(f'{self.path/name} cannot be read: {why}.', 'The store is damaged: pack it again.') from None
     return res
