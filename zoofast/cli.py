@@ -70,7 +70,7 @@ def _show_model(p):
     from zoofast.core import read_json
     f = next((p/o for o in ('ensemble.json','config.json') if (p/o).exists()), None)
     if f is None: raise ZooError(f'{p} is neither a store nor a model nor an ensemble.', 'These folders hold meta.json, config.json or ensemble.json.')
-    c = read_json(f)
+    c = read_json(f, ['vocab'])
     keys = ('arch','view','weights','rule','tta','tau','temperature','fit','scores','created','versions')
     print(f"{p.name}: {len(c['vocab'])} classes", *(f'  {k:<12} {_plain(c[k])}' for k in keys if c.get(k) is not None), sep='\n')
 
@@ -168,7 +168,7 @@ def _submit(a):
 import zoofast.naming
 
 # %% ../nbs/41_cli.ipynb #746d60d5
-import zoofast.exchange, zoofast.published, zoofast.amounts, zoofast.careful, zoofast.sharing, zoofast.clustered
+import zoofast.exchange, zoofast.published, zoofast.amounts, zoofast.careful, zoofast.sharing, zoofast.clustered, zoofast.growing
 
 # %% ../nbs/41_cli.ipynb #cbdf307a
 @_command('zoofast report preds.parquet --out page.html\nzoofast report plain=a.parquet focal=b.parquet --store plankton.zoo --tree ndsb --out page.html',
