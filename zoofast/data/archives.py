@@ -6,7 +6,7 @@
 __all__ = ['archive_name', 'unpack']
 
 # %% ../../nbs/data/08b_archives.ipynb #b9ad5c49
-import bz2, contextlib, gzip, hashlib, lzma, os, shutil, stat, tarfile, zipfile, zlib
+import bz2, contextlib, gzip, hashlib, lzma, os, shutil, stat, struct, tarfile, zipfile, zlib
 from pathlib import Path
 from ..core import ZooError, atomic_folder, inside, progress, read_json, write_json
 from ..locks import held
@@ -89,7 +89,7 @@ def _pour(a, path, into, limits):
 
 # %% ../../nbs/data/08b_archives.ipynb #0a388518
 _mark = '.from_archive.json'
-_broken = zipfile.BadZipFile,tarfile.ReadError,gzip.BadGzipFile,zlib.error,lzma.LZMAError,EOFError,NotImplementedError,RecursionError
+_broken = zipfile.BadZipFile,tarfile.ReadError,gzip.BadGzipFile,zlib.error,lzma.LZMAError,EOFError,RuntimeError,IndexError,struct.error,UnicodeError
 
 def _key(path):
     size = os.path.getsize(path)

@@ -85,8 +85,8 @@ def _number(hdr, key):
 def _columns(hdr, style, path):
     said = [re.sub(r'[^a-z0-9]', '', o.lower()) for o in hdr.get('adcfileformat', '').split(',')]
     if style=='old' or said==['']: return _old if style=='old' else _new
-    lost = [o for o in ['trigger', *_SIZE] if o not in said]
-    if lost: raise ZooError(f'{path} names no column {lost[0]}.', 'Its ADCFileFormat is damaged: copy the bin again.')
+    odd = [f'no column {o}' for o in ['trigger', *_SIZE] if o not in said] + [f'{o!r} twice' for o in said if said.count(o)>1]
+    if odd: raise ZooError(f'{path} names {odd[0]}.', 'Its ADCFileFormat is damaged: copy the bin again.')
     return said
 
 def _read_adc(path, cols):
