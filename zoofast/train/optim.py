@@ -7,6 +7,7 @@ __all__ = ['zoo_splitter', 'layer_rates', 'ZooOptim']
 
 # %% ../../nbs/train/02c_optim.ipynb #0e86f64a
 import numpy as np, torch
+from fastcore.basics import patch
 from fastai.optimizer import OptimWrapper
 from ..core import refuse_unknown
 from ..models.backbones import ZooNet
@@ -73,3 +74,12 @@ class ZooOptim(OptimWrapper):
     def _set_hyper(self, k, v):
         v = list(v)
         super()._set_hyper(k, [0. if k=='wd' and not d else v[i] for i,d in self.halves])
+
+# %% ../../nbs/train/02c_optim.ipynb #39375a5b
+@patch
+def step(self:ZooOptim, closure=None):
+    for ps in ([p for p in pg['params'] if p.grad is not None] for pg in self.opt.param_groups if isinstance(self.opt, torch.optim.SGD)):
+        new = [p for p in ps if self.opt.state[p].get('momentum_buffer') is None]
+        if len(new)<len(ps):
+            for p in new: self.opt.state[p]['momentum_buffer'] = torch.zeros_like(p)
+    self.opt.step(closure=closure)
