@@ -6,7 +6,7 @@
 __all__ = ['Checkpoint', 'with_checkpoint']
 
 # %% ../../nbs/train/02i_checkpoint.ipynb #e1a58d9c
-import json, signal, sys, threading, time, warnings
+import json, os, signal, sys, threading, time, warnings
 from contextlib import contextmanager, ExitStack
 from dataclasses import asdict
 from hashlib import sha256
@@ -136,6 +136,7 @@ def _find(self:Checkpoint):
     s = _newest(self.folder)
     if not s or s['fit']<self.fits: return 0
     if s['fit']>self.fits:
+        _check_facts(*[{k:d[k] for k in ('task','net','classes')} for d in (s['facts'], self.agreed)], self.folder)
         self.learn.model.load_state_dict(s['model'])
         self.say(f'{self.folder}: fit {self.fits+1} is over, fit {s["fit"]+1} was begun')
         return self.n_epoch
@@ -217,10 +218,14 @@ def with_checkpoint(
     spec, # a Spec
     store, # the images
     soft=None, # Preds to learn from
+    out=None, # folder for the model
 )->L: # callbacks
     "The callbacks, and a `Checkpoint` that knows what is learned"
     if checkpoint is None: return L(cbs)
     cb,h = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint),sha256()
+    where = Path(os.path.abspath(cb.folder))
+    if out is not None and Path(os.path.abspath(out)) in (where, *where.parents):
+        raise ZooError(f'Checkpoints cannot be in {out}, where the model goes.', 'Choose another folder.')
     for o in (store.hash, store.label, store.split): h.update(o.tobytes())
     if soft is not None: h.update('\n'.join(soft.ids).encode()+soft.logits.tobytes())
     cb.task = plain(dict(asdict(spec), images=f'{len(store):,} ({h.hexdigest()[:8]})'))
