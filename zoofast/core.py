@@ -167,7 +167,7 @@ def read_json(
     keys=None, # it must be an object with these keys; None: anything
 ): # what it holds
     "Read a JSON file; a missing or damaged one is named"
-    try: d = json.loads(Path(path).read_text(encoding='utf-8') if os.path.getsize(path)<1<<28 else 'larger than 256 MB')
+    try: d = json.loads(Path(path).read_text(encoding='utf-8') if os.path.getsize(path)<1<<28 and not Path(path).is_fifo() else '')
     except FileNotFoundError: raise ZooError(f'{path} is missing.', 'Check the path.') from None
     except OSError as e: raise ZooError(f'{path} cannot be read: {e.strerror}.', 'Check the path and its permissions.') from None
     except (ValueError, RecursionError) as e: raise ZooError(f'{path} is not valid JSON: {e}.', 'It may be truncated: write it again.') from None

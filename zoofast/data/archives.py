@@ -130,6 +130,7 @@ def unpack(
         with held(to), _open(path) as a, atomic_folder(to) as d:
             _pour(a, path, d, limits := _Limits(path, shutil.disk_usage(d).free))
             for o in sorted(d.rglob(inner)) if inner else (): _in_place(o, limits)
+            if not limits.n: raise ZooError(f'{path} holds no file.', 'Is it the right archive? Download it again.')
             write_json(key, d/_mark)
     except _broken as e: raise ZooError(f'{path} is no whole archive: {e}.', 'Download it again.') from None
     except OSError as e:
