@@ -69,6 +69,7 @@ class ShareBatches(Callback):
         once:bool=False, # for one fit: then each rank is on its own again
     ): self.sync_bn,self.once,self.undo,self.way,self.ddp,self.knows = sync_bn,once,None,None,None,None
     def before_fit(self):
+        if not dist.is_initialized(): raise ZooError('There is one process only.', 'Use `with learn.distrib():`, which then does nothing.')
         if hasattr(self.learn, 'lr_finder'): raise ZooError('lr_find is for one process.', 'Call it before you start several.')
         self.undo,self.shared = ExitStack(),False
         self.undo.enter_context(together())
@@ -101,10 +102,10 @@ class ShareBatches(Callback):
 def before_train(self:ShareBatches):
     if not self.shared: self._begin()
     dl = self.dls.train
-    for what,x in dict(epoch=self.epoch, pass_=dl.epoch, batches=len(dl)).items():
+    for what,x in {'epoch':self.epoch, 'pass over the images':dl.epoch, 'number of batches':len(dl)}.items():
         lo,hi = lowest(x),-lowest(-x)
         if lo!=hi:
-            raise ZooError(f"The ranks are not at the same {what.strip('_')} (from {lo:g} to {hi:g}).",
+            raise ZooError(f'The ranks are not at the same {what} (from {lo:g} to {hi:g}).',
                            'Put what they read, store and checkpoints, on a disk that all machines share.')
     if rank(): seed_all(self._seed())
 
