@@ -265,7 +265,7 @@ def train(
     if out is not None: _free(out, overwrite)
     if not isinstance(store, Store): store = Store(store)
     with nullcontext() if out is None or rank() else held(out):
-        learn = spec_learner(spec, spec_dls(spec, store, device, soft), with_checkpoint(cbs, checkpoint, spec, store, soft))
+        learn = spec_learner(spec, spec_dls(spec, store, device, soft), with_checkpoint(cbs, checkpoint, spec, store, soft, out))
         learn.history.csv,learn.stopped,learn.interrupted = log,'',False
         _watch(learn, show)
         try: learn.fit_spec()
