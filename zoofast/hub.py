@@ -25,7 +25,7 @@ _known = [*_member, 'ensemble.json', *(f'*/{o}' for o in _member)] # patterns of
 def _models(folder):
     "The members in a folder, which is one or an ensemble of some, and the files that make it one"
     if not _is_ensemble(folder): return [folder],[]
-    members = read_json(folder/'ensemble.json').get('members')
+    members = read_json(folder/'ensemble.json', ['members'])['members']
     if not members or not isinstance(members, dict): raise ZooError(f'{folder}/ensemble.json names no members.', 'Copy the whole folder again.')
     return [inside(folder.resolve(), o) for o in members.values()],['ensemble.json']
 

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/40b_naming.ipynb #bdb6bfc7
+import os
 from pathlib import Path
 from .core import ZooError
 from .shell import _arg, _command, _err
@@ -18,7 +19,7 @@ def _precision(s):
     except ValueError: raise ZooError(f'{s!r} is no precision.', 'Write 0.9, or class=0.9,group=0.95.') from None
 
 # %% ../nbs/40b_naming.ipynb #705bbdaf
-def _same(a): return Path(a.valid).resolve()==Path(a.preds).resolve()
+def _same(a): return os.path.realpath(a.valid)==os.path.realpath(a.preds)
 
 def _rule(a):
     "The rule to name by: read, or fitted"

@@ -174,6 +174,14 @@ def _read_all(root, found):
             found.append((name, int(m[1]) if m else '', e.what.replace(str(f), '').strip(': ') if not m else e.what[m.end():]))
     return top,res
 
+def _backup(path, to):
+    "The tables of what a project holds already; without them nothing could be found there twice"
+    bad = []
+    old = _read_all(open_bundle(path, to), bad)[1]
+    if bad: raise ZooError(f'{path}: {bad[0][0]} {bad[0][2]}', 'Export the project again.')
+    if not any('object_id' in t for t in old.values()): raise ZooError(f'{path} has no table of objects.', "EcoTaxa's are called ecotaxa_... and end in .tsv or .txt.")
+    return old
+
 def check_ecotaxa(
     path, # a folder, a .zip, or one table
     images:bool=True, # are the images to come with it? False: an update of annotations, by object_id
@@ -182,7 +190,7 @@ def check_ecotaxa(
 )->pd.DataFrame: # kind ('error': EcoTaxa refuses the import; 'note'), file, line, what; no error: it takes it
     "What EcoTaxa would say to an import"
     with tempfile.TemporaryDirectory() as tmp:
-        old = _read_all(open_bundle(project, f'{tmp}/old'), [])[1] if project is not None else {}
+        old = _backup(project, f'{tmp}/old') if project is not None else {}
         return _checked(open_bundle(path, f'{tmp}/new'), images, old, taxa)
 
 def _checked(root, images, old, taxa):
