@@ -45,7 +45,7 @@ def joined(
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if (p := _place(os.environ, gpus)) is None: yield 0,1; return
     if gpus: torch.cuda.set_device(p[2])
-    dist.init_process_group('nccl' if gpus else 'gloo', timeout=timedelta(minutes=minutes))
+    dist.init_process_group('cpu:gloo,cuda:nccl' if gpus else 'gloo', timeout=timedelta(minutes=minutes))
     try: yield p[:2]
     finally: dist.destroy_process_group()
 
