@@ -31,13 +31,17 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'risk_curve', 'try_descent', 'fit_sets', 'fit_thresholds', 'LevelTables', 'as_levels', 'level_tables',
            'path_table', 'Flow', 'flow', 'plot_promise', 'plot_ranks', 'plot_risk', 'show_ranks', 'fit_quantifier',
            'abundance', 'check_shift', 'plot_abundance', 'plot_found', 'plot_quantifiers', 'quantifier_table',
-           'try_quantifiers', 'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template', 'check_dwc', 'dwc_tables']
+           'try_quantifiers', 'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template', 'check_dwc', 'dwc_tables',
+           'join_columns', 'merge_stores', 'open_stores', 'Checkpoint', 'F1Rule', 'fit_f1_rule', 'keep_f1_rule',
+           'export_onnx', 'from_hub', 'push_to_hub', 'in_groups', 'Journal', 'Relabel', 'relabel', 'Cluster',
+           'write_job', 'ClusterJob', 'plan_work', 'plot_plan']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
 from .preds import Preds
 from .data.items import check_items, class_counts, imbalance, items_from_folder, items_from_table
 from .data.splits import duplicates, leaks, split_items
+from .data.columns import join_columns
 from .data.public import items_from_ip102
 from .data.archives import unpack
 from .data.download import download
@@ -49,6 +53,7 @@ from .data.camera import synth_classes
 from .data.synth import synth_folder, synth_store, tiny_store
 from .data.images import read_image
 from .data.store import Store, pack, to_store
+from .data.grow import merge_stores, open_stores
 from .data.augment import AUGMENTS, Affine, Photo
 from .data.views import view_set
 from .data.sampling import class_weights
@@ -67,6 +72,7 @@ from .train.optim import zoo_splitter
 from .train.losses import LOSSES, make_loss
 from .train.mixing import mix_callback
 from .train.branches import branch_schedule, tree_loss
+from .train.checkpoint import Checkpoint
 from .train.finetune import Frozen
 from .train.schedules import EarlyStop, Plateau
 from .train.spec import Spec
@@ -119,6 +125,17 @@ from .plan import Plan, as_plan
 from .study import Study, study
 from .tune import tune
 from .science.arms import compare_arms
+from .f1rule import F1Rule, fit_f1_rule
+from .ensemble import keep_f1_rule
+from .export import export_onnx
+from .hub import from_hub, push_to_hub
+from .science.groups import in_groups
+from .science.journal import Journal
+from .science.relabel import Relabel
+from .science.grid import relabel
+from .scale.cluster import Cluster, write_job
+from .scale.queue import ClusterJob
+from .scale.planning import plan_work, plot_plan
 from .demo import run_demo
 
 # %% ../nbs/42_all.ipynb #6b8387f5
@@ -144,4 +161,6 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'risk_area', 'risk_curve', 'try_descent', 'fit_sets', 'fit_thresholds', 'LevelTables', 'as_levels', 'level_tables', 'path_table', 'Flow',
          'flow', 'plot_promise', 'plot_ranks', 'plot_risk', 'show_ranks', 'fit_quantifier', 'abundance', 'check_shift', 'plot_abundance',
          'plot_found', 'plot_quantifiers', 'quantifier_table', 'try_quantifiers', 'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template',
-         'check_dwc', 'dwc_tables']
+         'check_dwc', 'dwc_tables', 'join_columns', 'merge_stores', 'open_stores', 'Checkpoint', 'F1Rule', 'fit_f1_rule', 'keep_f1_rule',
+         'export_onnx', 'from_hub', 'push_to_hub', 'in_groups', 'Journal', 'Relabel', 'relabel', 'Cluster', 'write_job', 'ClusterJob', 'plan_work',
+         'plot_plan']
