@@ -108,9 +108,10 @@ def _of_store(path, prefix='', rows=4096):
     if not len(st) and len(bad): yield _frame(-2, id=prefix+bad.id, path=str(path), note=bad.reason)
 
 # %% ../../nbs/data/09g_sources.ipynb #6895b5ad
-def _of_bin(path):
+def _of_bin(path, id=''):
+    name = Path(path).stem
     try: return _of_items(read_bin(path).items)
-    except ZooError as e: return _frame(id=[Path(path).stem], path=[str(path)], sample=[Path(path).stem], note=[str(e)])
+    except ZooError as e: return _frame(id=[id or name], path=[str(path)], sample=[name], note=[str(e)])
 
 def _of_tar(path, prefix='', sample=''):
     "Frames of an archive, some thousand rows each"
@@ -133,7 +134,7 @@ def _of_folder(top, rows=4096):
         if kind=='': raise ZooError(f'{top}/{rel} is a compressed archive, which cannot be read in place.', 'Unpack it, or make it a plain .tar.')
         if kind=='store': yield from _of_store(f'{top}/{rel}', rel+'/')
         if kind=='tar': yield from _of_tar(f'{top}/{rel}', rel+'/', rel)
-        if kind=='bin': yield _of_bin(f'{top}/{rel}')
+        if kind=='bin': yield _of_bin(f'{top}/{rel}', os.path.splitext(rel)[0])
     if names: yield _of_files(top, names)
 
 def _one(source):
