@@ -149,7 +149,7 @@ def _find(self:Checkpoint):
 @patch
 def _restore(self:Checkpoint, s):
     _set_net(self.learn, s)
-    _set_cbs(self.learn.cbs, s['cbs'])
+    _set_cbs(self.learn.cbs, s['cbs'], next(self.model.parameters()).device)
     _set_rngs(s['rngs'], self.dls)
     self.learn.train_iter,self.middle = s['train_iter'],s if s['step'] else None
 

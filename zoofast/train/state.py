@@ -104,12 +104,17 @@ def _get_cbs(cbs):
     names = {cb:[k for c in type(cb).__mro__ for k in _kept.get(c, '').split()] for cb in cbs}
     return {cb.name:{k:attrgetter(k)(cb) for k in ks if hasattr(cb, k.partition('.')[0])} for cb,ks in names.items() if ks}
 
-def _set_cbs(cbs, state):
-    "Give callbacks their memory back"
+def _set_cbs(cbs, state, device='cpu'):
+    "Give callbacks their memory back; averaged weights are on `device` again"
     for cb in cbs:
         for k,v in state.get(cb.name, {}).items():
             of,_,last = k.rpartition('.')
-            setattr(attrgetter(of)(cb) if of else cb, last, v)
+            setattr(attrgetter(of)(cb) if of else cb, last, _on(v, device) if isinstance(cb, EMA) else v)
+
+def _on(o, device):
+    "Tensors in dicts and lists, moved to `device`"
+    if isinstance(o, dict): return {k:_on(v, device) for k,v in o.items()}
+    return o.to(device) if isinstance(o, torch.Tensor) else [_on(v, device) for v in o] if isinstance(o, list) else o
 
 # %% ../../nbs/train/02h_state.ipynb #0a922778
 def _get_rngs(dls):
@@ -130,9 +135,10 @@ def _set_rngs(state, dls):
 def _torch_opt(opt): return getattr(opt, 'opt', opt)
 
 def _get_net(learn):
-    "Weights, the optimizer's memory, gradients"
-    m = learn.model
-    return dict(model=m.state_dict(), opt=_torch_opt(learn.opt).state_dict(), grads=[p.grad if p.grad is None or p.grad.any() else 0 for p in m.parameters()])
+    "Weights, the optimizer's memory, gradients, and how fastai's mixed precision scales them"
+    m,scaler = learn.model,vars(learn).get('scaler')
+    return dict(scaler=scaler and scaler.state_dict(), model=m.state_dict(), opt=_torch_opt(learn.opt).state_dict(),
+                grads=[p.grad if p.grad is None or p.grad.any() else 0 for p in m.parameters()])
 
 def _set_net(learn, state):
     "Put them back, in place"
@@ -142,8 +148,4 @@ def _set_net(learn, state):
     for p,g in zip(m.parameters(), state['grads']): p.grad = grad(p, g)
     _torch_opt(learn.opt).load_state_dict(_on(state['opt'], next(m.parameters()).device))
     align_state(learn.opt)
-
-def _on(o, device):
-    "Tensors of a state moved to `device`"
-    if isinstance(o, dict): return {k:_on(v, device) for k,v in o.items()}
-    return o.to(device) if isinstance(o, torch.Tensor) else [_on(v, device) for v in o] if isinstance(o, list) else o
+    if state['scaler'] and vars(learn).get('scaler'): learn.scaler.load_state_dict(state['scaler'])
