@@ -110,13 +110,13 @@ def _fault(path, lines, cols):
 def _rois(adc, size, path):
     "x, y, w, h, start, trigger of the lines with an image"
     t = adc[[*_SIZE, 'trigger']].set_axis(['x', 'y', 'w', 'h', 'start', 'trigger'], axis=1)
-    whole = np.isfinite(t).all(axis=1) & (t==t.round()).all(axis=1) & (t[['w', 'h', 'start']]>=0).all(axis=1)
+    whole = (t.abs()<2**53).all(axis=1) & (t==t.round()).all(axis=1) & (t[['w', 'h', 'start']]>=0).all(axis=1)
     if not whole.all(): raise ZooError(f'{path} line {whole.idxmin()} gives no possible place of an image.', 'The file is damaged: copy it again.')
-    t = t[t.w*t.h>0].astype(int)
+    t = t[t.w*t.h>0]   # floats until they are known to be small: a product of integers could wrap round
     if len(late := t[t.start+t.w*t.h>size]):
         i,end = late.index[0],int((late.start+late.w*late.h).iloc[0])
         raise ZooError(f"{path.with_suffix('.roi')} has {size:,} bytes; image {i} ends at {end:,}.", 'The copy is incomplete: copy it again.')
-    return t
+    return t.astype(int)
 
 # %% ../../nbs/data/09d_bins.ipynb #bcbc1504
 def _pairs(t):

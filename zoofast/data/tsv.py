@@ -16,6 +16,7 @@ from .items import as_text
 # %% ../../nbs/data/09_tsv.ipynb #a220e6eb
 def _text(path):
     "The text of a table: UTF-8 with its mark or without, otherwise latin-1"
+    if Path(path).exists() and not Path(path).is_file(): raise ZooError(f'{path} cannot be read: it is no file.', 'Check the path.')
     try:
         with open(path, 'rb') as f: b = f.read(1<<20)
         if b'\0' not in b: b = Path(path).read_bytes()

@@ -239,6 +239,7 @@ def read_yaml(
         if not stat.S_ISREG((st := os.stat(path)).st_mode): raise ZooError(f'{path} is no file.', 'Give a .yaml file.')
         if st.st_size>1<<20: raise ZooError(f'{path} is larger than a megabyte.', 'Is it a recipe, or a plan?')
         text = Path(path).read_text(encoding='utf-8')
+        if text.count('[')+text.count('{')>10_000: raise ZooError(f'{path} has more than 10,000 brackets.', 'Is it a recipe, or a plan?')
         if any(isinstance(o, yaml.AliasToken) for o in yaml.scan(text)): raise ZooError(f'{path} refers to itself (*).', 'Write each value out.')
         return yaml.safe_load(text)
     except FileNotFoundError: raise ZooError(f'{path} is missing.', 'Check the path.') from None
