@@ -33,8 +33,8 @@ __all__ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 
            'abundance', 'check_shift', 'plot_abundance', 'plot_found', 'plot_quantifiers', 'quantifier_table',
            'try_quantifiers', 'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template', 'check_dwc', 'dwc_tables',
            'join_columns', 'merge_stores', 'open_stores', 'Checkpoint', 'F1Rule', 'fit_f1_rule', 'keep_f1_rule',
-           'export_onnx', 'from_hub', 'push_to_hub', 'in_groups', 'Journal', 'Relabel', 'relabel', 'Cluster',
-           'write_job', 'ClusterJob', 'plan_work', 'plot_plan']
+           'export_onnx', 'from_hub', 'push_to_hub', 'in_groups', 'Journal', 'Relabel', 'relabel', 'ShareBatches',
+           'joined', 'train_ranks', 'Cluster', 'write_job', 'ClusterJob', 'plan_work', 'plot_plan']
 
 # %% ../nbs/42_all.ipynb #e5198ade
 from .core import ZooError, data_dir, progress, seed_all, versions
@@ -133,6 +133,7 @@ from .science.groups import in_groups
 from .science.journal import Journal
 from .science.relabel import Relabel
 from .science.grid import relabel
+from .scale.ddp import ShareBatches, joined, train_ranks
 from .scale.cluster import Cluster, write_job
 from .scale.queue import ClusterJob
 from .scale.planning import plan_work, plot_plan
@@ -162,5 +163,5 @@ _all_ = ['ZooError', 'data_dir', 'progress', 'seed_all', 'versions', 'Preds', 'c
          'flow', 'plot_promise', 'plot_ranks', 'plot_risk', 'show_ranks', 'fit_quantifier', 'abundance', 'check_shift', 'plot_abundance',
          'plot_found', 'plot_quantifiers', 'quantifier_table', 'try_quantifiers', 'plot_sets', 'plot_thresholds', 'show_sets', 'taxa_template',
          'check_dwc', 'dwc_tables', 'join_columns', 'merge_stores', 'open_stores', 'Checkpoint', 'F1Rule', 'fit_f1_rule', 'keep_f1_rule',
-         'export_onnx', 'from_hub', 'push_to_hub', 'in_groups', 'Journal', 'Relabel', 'relabel', 'Cluster', 'write_job', 'ClusterJob', 'plan_work',
-         'plot_plan']
+         'export_onnx', 'from_hub', 'push_to_hub', 'in_groups', 'Journal', 'Relabel', 'relabel', 'ShareBatches', 'joined', 'train_ranks', 'Cluster', 'write_job',
+         'ClusterJob', 'plan_work', 'plot_plan']
