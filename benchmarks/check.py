@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from common import KEYS
 
-RUNS = dict(loading='--quick --threads 1', training='--quick --threads 1', inference='--n 128 --n-nets 32 --rounds 1 --nets null --threads 1', scale='--quick --threads 1',
+RUNS = dict(loading='--quick --threads 1', training='--quick --threads 1', inference='--n 128 --n-nets 32 --rounds 1 --nets null --threads 1', scale='--quick --threads 1', bulk='--quick',
             quality='--quick --threads 1', sampler_gpu='--interpret', ndsb='--budget trial --no-estimate --threads 1')
 PLOTS = 'scale', 'quality', 'ndsb'
 

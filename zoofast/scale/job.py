@@ -84,7 +84,8 @@ class _Fingerprint:
     @property
     def chunks(self): return sum(n for n,*_ in self.homes)
     def twice(self):
-        k = np.sort(np.concatenate(self.keys)) if self.keys else np.zeros(0, np.uint64)
+        k,self.keys = np.concatenate(self.keys) if self.keys else np.zeros(0, np.uint64),[]
+        k.sort()
         return k[1:][k[1:]==k[:-1]]
 
 # %% ../../nbs/scale/01_job.ipynb #df3fa2c1
