@@ -99,7 +99,7 @@ def main(
         except BrokenPipeError: return os.dup2(os.open(os.devnull, os.O_WRONLY), 1) and 141
         except Exception as e:
             if debug: raise
-            if isinstance(e, ZooError): return _err(f"{_cut(' '.join(e.what.removeprefix('zoofast ').split()))} {_in_shell(e.fix, name)}".strip()) or 2
+            if isinstance(e, ZooError): return _err(f"{_cut(' '.join(e.what.removeprefix('zoofast ').split()))} {_cut(_in_shell(e.fix, name), 400)}".strip()) or 2
             if isinstance(e, OSError) and e.strerror: return _err(f"{e.filename or 'A file'}: {e.strerror}. Check the name, its permissions and the room on the disk.") or 1
             return _err(f'{type(e).__name__}: {" ".join(str(e).split())[:500]} (ZOOFAST_DEBUG=1 shows where)') or 1
     return 0

@@ -58,6 +58,7 @@ def write_bin(
 
 # %% ../../nbs/data/09d_bins.ipynb #032e14b1
 def _lines(path):
+    if Path(path).exists() and not Path(path).is_file(): raise ZooError(f'{path} cannot be read: it is no file.', 'Check the path.')
     try:
         if os.path.getsize(path)>1<<30: raise ZooError(f'{path} is larger than a gigabyte.', 'Is it a table of an IFCB? Copy it again.')
         return Path(path).read_text(encoding='latin-1').splitlines()
