@@ -7,6 +7,7 @@ __all__ = ['read_any', 'listed']
 
 # %% ../../nbs/data/09g_sources.ipynb #ba6a0502
 import os, re, tarfile
+from itertools import chain
 from pathlib import Path
 import numpy as np, pandas as pd
 from ..core import ZooError
@@ -146,7 +147,7 @@ def _one(source):
     if p and p.lower().endswith('.tar'): return _of_tar(p, sample=os.path.basename(p))
     if p and archive_name(p): raise ZooError(f'{source} is a compressed archive, which cannot be read in place.', 'Unpack it, or make it a plain .tar.')
     if p and os.path.splitext(p)[1].lower() in ('.roi','.adc','.hdr'): return iter([_of_bin(p)])
-    if isinstance(source, Store): return _of_store(source.path)
+    if isinstance(source, Store): return chain.from_iterable(_of_store(o.path) for o in getattr(source, 'parts', [source]))
     items = to_items(source)
     return (_of_items(items.iloc[k:k+4096]) for k in range(0, len(items), 4096))
 
