@@ -13,7 +13,8 @@ RUNS = dict(loading='--quick --threads 1', training='--quick --threads 1', infer
 PLOTS = 'scale', 'quality', 'ndsb'
 
 # those about decisions: from drawn predictions, or from nets of an epoch; what they must write, and the keys or columns it must have
-SCIENCE = dict(abundance=('PREDS --samples 2 --images 60 --checked 1 --shifts 0 1 --json out.json', {'out.json':['nets', 'runs', 'checks', 'promises', 'tables']}),
+SCIENCE = dict(soak=('--minutes .1 --images 150 --json out.json', {'out.json':['rounds', 'attempts', 'faults']}),
+               abundance=('PREDS --samples 2 --images 60 --checked 1 --shifts 0 1 --json out.json', {'out.json':['nets', 'runs', 'checks', 'promises', 'tables']}),
                label_doubts=('PREDS --draws 1 --shares .1 --json out.json', {'out.json':['means', 'runs']}),
                decision=('PREDS --cuts 1 --json out.json', {'out.json':['rows', 'summary']}),
               grouping=('--quick --json out.json', {'out.json':['means', 'runs']}),
