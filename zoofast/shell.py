@@ -65,7 +65,8 @@ def _run(argv):
 _said = {'pack(images, path)':'zoofast pack IMAGES STORE', 'split_items(items, valid=.1)':'zoofast pack ... --valid 0.1',
          "fallback='...'":'--fallback CLASS', 'Write it again with Preds.save':'zoofast predict writes such a table',
          ", or say encoding='latin-1'":'', ', or say resume=False to start anew':'', ', or raise max_pixels of read_image if you trust it':'',
-         'Say to=... for another folder, or delete it':'Delete it, or move it away', 'Choose another folder: to=...':'Unpack it elsewhere, and give that folder'}
+         'Say to=... for another folder, or delete it':'Delete it, or move it away',
+         'Choose another folder: to=...':'Unpack it elsewhere, and give that folder'}
 
 def _in_shell(text, command=''):
     "A remedy in the options of `command` instead of Python"
@@ -99,8 +100,10 @@ def main(
         except BrokenPipeError: return os.dup2(os.open(os.devnull, os.O_WRONLY), 1) and 141
         except Exception as e:
             if debug: raise
-            if isinstance(e, ZooError): return _err(f"{_cut(' '.join(e.what.removeprefix('zoofast ').split()))} {_cut(_in_shell(e.fix, name), 400)}".strip()) or 2
-            if isinstance(e, OSError) and e.strerror: return _err(f"{e.filename or 'A file'}: {e.strerror}. Check the name, its permissions and the room on the disk.") or 1
+            what = ' '.join(getattr(e, 'what', '').removeprefix('zoofast ').split())
+            if isinstance(e, ZooError): return _err(f'{_cut(what)} {_cut(_in_shell(e.fix, name), 400)}'.strip()) or 2
+            if isinstance(e, OSError) and e.strerror:
+                return _err(f"{e.filename or 'A file'}: {e.strerror}. Check the name, its permissions and the room on the disk.") or 1
             return _err(f'{type(e).__name__}: {" ".join(str(e).split())[:500]} (ZOOFAST_DEBUG=1 shows where)') or 1
     return 0
 

@@ -179,7 +179,8 @@ def _backup(path, to):
     bad = []
     old = _read_all(open_bundle(path, to), bad)[1]
     if bad: raise ZooError(f'{path}: {bad[0][0]} {bad[0][2]}', 'Export the project again.')
-    if not any('object_id' in t for t in old.values()): raise ZooError(f'{path} has no table of objects.', "EcoTaxa's are called ecotaxa_... and end in .tsv or .txt.")
+    if not any('object_id' in t for t in old.values()):
+        raise ZooError(f'{path} has no table of objects.', "EcoTaxa's are called ecotaxa_... and end in .tsv or .txt.")
     return old
 
 def check_ecotaxa(

@@ -180,7 +180,8 @@ _columns = 10_000 # at most
 
 def _check_head(head, sep, path):
     names = next(csv.reader([head], delimiter=sep), [])
-    if o := next((o for o in names if len(o)>_longest), None): raise ZooError(f'{path}: a column is called {o[:40]!r} ...', 'Is it a table? Its first line names the columns.')
+    if o := next((o for o in names if len(o)>_longest), None):
+        raise ZooError(f'{path}: a column is called {o[:40]!r} ...', 'Is it a table? Its first line names the columns.')
     if len(names)>_columns: raise ZooError(f'{path} has {len(names):,} columns.', f'A table of images has at most {_columns:,}: is it something else?')
     if twice := [o for o in dict.fromkeys(names) if names.count(o)>1]: raise ZooError(f"{path}: column '{twice[0]}' occurs twice.", 'Rename or delete one.')
 

@@ -239,5 +239,6 @@ def save(self:LevelTables,
 )->list: # what was written
     "All scores and each table as CSV, everything on one page of HTML"
     out = Path(out)
-    done = [write_csv(safe_cells(self.scores), out/'scores.csv'), *(write_csv(safe_cells(t.astype({t.columns[0]:str, 'model':str})), out/f'{k}.csv') for k,t in self.tables().items())]
+    tables = dict(scores=self.scores, **{k:t.astype({t.columns[0]:str, 'model':str}) for k,t in self.tables().items()})
+    done = [write_csv(safe_cells(t), out/f'{k}.csv') for k,t in tables.items()]
     return [*done, _save_page('Levels of the tree', self._repr_html_(), out/'levels.html')]
