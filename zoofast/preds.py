@@ -246,17 +246,19 @@ def save(self:Preds,
 
 # %% ../nbs/01_preds.ipynb #325e024b
 def _from_csv(path):
-    with open(path, 'rb') as f:
+    with open(path, 'rb') as f: # once: it may be replaced meanwhile
         if f.seek(0, 2) and f.seek(-1, 2) and f.read()!=b'\n': raise ValueError('its last line is cut short')
-    with open(path, newline='', encoding='utf-8-sig') as f: names = next(csv.reader(f), [''])
-    num = [o for o in names if o=='prob' or o.startswith('logit:')]
-    t = pd.read_csv(path, encoding='utf-8-sig', keep_default_na=False,
-        dtype={o:np.float64 if o in num else str for o in names}, na_values={o:[''] for o in num})
+        f.seek(0)
+        names = next(csv.reader(l.decode('utf-8' if i else 'utf-8-sig') for i,l in enumerate(f)), [''])
+        num = [o for o in names if o=='prob' or o.startswith('logit:')]
+        f.seek(0)
+        t = pd.read_csv(f, encoding='utf-8-sig', keep_default_na=False,
+            dtype={o:np.float64 if o in num else str for o in names}, na_values={o:[''] for o in num})
     return t, json.loads(names[-1])
 
 def _from_parquet(path):
     import pyarrow.parquet as pq
-    t = pq.read_table(path)
+    with open(path, 'rb') as f: t = pq.read_table(f)
     return t.to_pandas(), json.loads((t.schema.metadata or {})[b'zoofast'])
 
 def _from_table(t, head):
