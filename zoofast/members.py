@@ -156,7 +156,7 @@ def read_config(
     if f'{kind}/{v}'!=_format:
         raise ZooError(f'{path} has format {v}, this zoofast reads {_format[-1]}.',
                        f"It was written by zoofast {_made_with(c, 'zoofast')}: pip install -U zoofast")
-    lack = [k for k in ('model','vocab','view','sha256',*DECISION) if c.get(k) in (None, '', [], {})]
+    lack = [k for k in ('arch','model','vocab','view','sha256',*DECISION) if c.get(k) in (None, '', [], {})]
     if lack: raise ZooError(f"{f} lacks {', '.join(lack)}.", 'Copy the whole folder again.')
     return c
 
@@ -181,7 +181,8 @@ def _tensors(path, cfg):
     return sd
 
 def _differ(old, new):
-    old = json.loads(old) if old else None
+    try: old = json.loads(old or 'null')
+    except ValueError: old = None
     if not isinstance(old, list) or not isinstance(new, list): return ''
     for i,(a,b) in enumerate(zip(old, new)):
         if a!=b: return f' (class {i} was {a!r}, now {b!r})'
@@ -206,7 +207,8 @@ def _odd_setting(c):
     def text(o): return isinstance(o, str)
     v = c['view'] if isinstance(c['view'], dict) else {}
     ch = v.get('channels')
-    good = dict(vocab=each(c['vocab'], text), model=isinstance(c['model'], dict), temperature=_number(c['temperature'], 1e-9), tau=_number(c['tau']),
+    good = dict(vocab=each(c['vocab'], text), arch=text(c['arch']), model=isinstance(c['model'], dict),
+                temperature=_number(c['temperature'], 1e-9), tau=_number(c['tau']),
                 rule=text(c['rule']), tta=text(c['tta']) or each(c['tta'], text), prior=per_class(c.get('prior')), counts=per_class(c.get('counts')),
                 view=ch in (1, 3) and _number(v.get('size'), 1) and each(v.get('mean'), n=ch) and each(v.get('std'), n=ch))
     return next((k for k,ok in good.items() if not ok), None)
