@@ -190,9 +190,9 @@ def _class_files(a):
     from zoofast.outputs import write_csv
     from zoofast.preds import Preds
     p = Preds.load(a.preds)
+    t = bin_counts(p, a.source, on_bad=a.on_bad) if a.counts else None
     if a.scores: print(f'written: {len(write_class_h5(p, a.scores, a.model, spell=a.spell))} files in {a.scores}')
     if a.csv: print(f'written: {len(write_class_csv(p, a.csv))} files in {a.csv}')
-    if not a.counts: return
-    t = bin_counts(p, a.source)
+    if t is None: return
     write_csv(t.assign(time=t.time.astype(str)), a.counts)
     print(t[t.n>0].sort_values('n', ascending=False, kind='stable').head(a.n).round(2).to_string(index=False), '', f'written: {a.counts}', sep='\n')

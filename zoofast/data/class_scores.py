@@ -14,7 +14,7 @@ from scipy.special import gammaincinv
 from ..core import ZooError, atomic_write, few, inside, need, refuse_unknown
 from ..preds import Preds
 from .bins import parse_bin
-from .ifcb import Bin, _each
+from .ifcb import Bin, _good_bins
 
 # %% ../../nbs/data/09f_class_scores.ipynb #d1a5257c
 def _by_bin(preds):
@@ -140,24 +140,21 @@ def write_class_csv(
     return res
 
 # %% ../../nbs/data/09f_class_scores.ipynb #ae283c75
-def _volumes(bins):
+def _volumes(bins, on_bad='raise'):
     "{bin: (mL, images or None)}"
     if isinstance(bins, dict): return {k:(float(v), None) for k,v in bins.items()}
     if isinstance(bins, Bin): bins = [bins]
-    if not isinstance(bins, (list, tuple)):
-        got = list(_each(bins))
-        bad = [e for *_,e in got if e]
-        if bad: raise ZooError(f'{len(bad)} of {len(got)} bins cannot be read: {bad[0]}', 'Give the good ones: [read_bin(o) for o in ...].')
-        bins = [b for _,b,_ in got]
+    if not isinstance(bins, (list, tuple)): bins = _good_bins(bins, on_bad)
     return {b.name:(b.ml(), len(b)) for b in bins}
 
 def bin_counts(
     preds, # Preds; ids are those of images in bins
     bins, # a folder of bins, a list of `Bin`, or {name: mL}
     level:float=.95, # of the intervals
+    on_bad:str='raise', # bins of a folder that cannot be read; 'skip' leaves them out, unless images of theirs are predicted
 )->pd.DataFrame: # sample (bin), time, label, n, ml, per_ml, lo, hi; all classes of all bins
     "Individuals in a millilitre, of each class in each bin"
-    vol,got = _volumes(bins),_by_bin(preds)
+    vol,got = _volumes(bins, on_bad),_by_bin(preds)
     if lost := sorted(set(got)-set(vol)): raise ZooError(f'The volume of {len(lost)} bins is not known: {few(lost)}.', 'Give these bins, too.')
     names,labels = [*preds.vocab, *([''] if preds.errors else [])],preds.labels
     for k,(v,n) in vol.items():

@@ -188,18 +188,22 @@ def items(self:Bin)->pd.DataFrame: # Items; also roi (number), pair, x, y, time,
     r = self.rois.reset_index()[['roi', 'pair', 'x', 'y', 'trigger']]
     return as_items(pd.concat([pd.DataFrame(text), r], axis=1).assign(time=f'{self.time:%Y-%m-%dT%H:%M:%SZ}', instrument=self.instrument))
 
-def items_from_ifcb(
-    path, # a folder of bins, or one bin
-    on_bad:str='raise', # bins that cannot be read: 'raise', or 'skip' with a warning
-)->pd.DataFrame: # Items of all images, bins by name
-    "Images of IFCB bins as Items"
+def _good_bins(path, on_bad):
+    "The bins that can be read; others are refused, or left out with a warning"
     refuse_unknown(on_bad, ['raise', 'skip'], 'on_bad')
     got = list(_each(path))
     if bad := [o for *_,o in got if o]:
         some = f'{len(bad)} of {len(got)} bins cannot be read: {bad[0]}'
         if on_bad!='skip' or len(bad)==len(got): raise ZooError(some, "check_bins() lists all; on_bad='skip' leaves them out.")
-        warnings.warn(f'{some} check_bins() lists all.', stacklevel=2)
-    return as_items(pd.concat([b.items for _,b,_ in got if b is not None], ignore_index=True))
+        warnings.warn(f'{some} check_bins() lists all.', stacklevel=3)
+    return [b for _,b,_ in got if b is not None]
+
+def items_from_ifcb(
+    path, # a folder of bins, or one bin
+    on_bad:str='raise', # bins that cannot be read: 'raise', or 'skip' with a warning
+)->pd.DataFrame: # Items of all images, bins by name
+    "Images of IFCB bins as Items"
+    return as_items(pd.concat([b.items for b in _good_bins(path, on_bad)], ignore_index=True))
 
 @delegates(write_store, but=['channels', 'read', 'on_bad'])
 def pack_ifcb(
