@@ -250,10 +250,8 @@ def _from_csv(path):
         if f.seek(0, 2) and f.seek(-1, 2) and f.read()!=b'\n': raise ValueError('its last line is cut short')
         f.seek(0)
         names = next(csv.reader(l.decode('utf-8' if i else 'utf-8-sig') for i,l in enumerate(f)), [''])
-        num = [o for o in names if o=='prob' or o.startswith('logit:')]
-        f.seek(0)
-        t = pd.read_csv(f, encoding='utf-8-sig', keep_default_na=False,
-            dtype={o:np.float64 if o in num else str for o in names}, na_values={o:[''] for o in num})
+        num,_ = [o for o in names if o=='prob' or o.startswith('logit:')],f.seek(0)
+        t = pd.read_csv(f, encoding='utf-8-sig', keep_default_na=False, dtype={o:np.float64 if o in num else str for o in names}, na_values={o:[''] for o in num})
     return t, json.loads(names[-1])
 
 def _from_parquet(path):
@@ -265,6 +263,7 @@ def _from_table(t, head):
     if (v := head['format']) != _format: raise ValueError(f'its format is {v}, this version of zoofast reads {_format}')
     if len(t)!=head['n']: raise ValueError(f"it has {len(t)} of {head['n']} rows")
     cols = [o for o in t.columns if o.startswith('logit:')]
+    if len(t)>0==len(cols): raise ValueError('it has no column of a class')
     errors = {i:e for i,e in zip(t['id'], t['error']) if e}
     p = Preds(t['id'], [o[6:] for o in cols], t[cols].to_numpy(np.float32), errors=errors, meta=head['meta'])
     return p.with_targs(t['target']) if head['targs'] else p

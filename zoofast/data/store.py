@@ -60,7 +60,7 @@ def _check_places(st, path):
         if lies.any(): raise ZooError(f'{path}: image {i+lies.argmax()} lies outside of the pixels.', 'The store is damaged: pack it again.')
     if st.label.max(initial=-1)>=len(st.vocab):
         raise ZooError(f'{path}: image {st.label.argmax()} has a label without a class.', 'The store is damaged: pack it again.')
-    if not np.isin(st.split, range(len(SPLITS))).all(): raise ZooError(f'{path}: split.npy holds numbers of no split.', 'The store is damaged: split or pack it again.')
+    if not np.isin(st.split, range(len(SPLITS))).all(): raise ZooError(f'{path}: split.npy holds numbers of no split.', 'The store is damaged: pack it again.')
 
 # %% ../../nbs/data/03_store.ipynb #e435451f
 def _stamp(path):
