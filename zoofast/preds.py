@@ -251,7 +251,7 @@ def _from_csv(path):
         f.seek(0)
         names = next(csv.reader(l.decode('utf-8' if i else 'utf-8-sig') for i,l in enumerate(f)), [''])
         num,_ = [o for o in names if o=='prob' or o.startswith('logit:')],f.seek(0)
-        t = pd.read_csv(f, encoding='utf-8-sig', keep_default_na=False, dtype={o:np.float64 if o in num else str for o in names}, na_values={o:[''] for o in num})
+        t = pd.read_csv(f, encoding='utf-8-sig', keep_default_na=False, dtype={o:float if o in num else str for o in names}, na_values={o:[''] for o in num})
     return t, json.loads(names[-1])
 
 def _from_parquet(path):
