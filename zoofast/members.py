@@ -112,7 +112,13 @@ def amended(self:Member, **decision)->Member:
 def _seal(cfg): return {k:json.dumps(cfg[k], sort_keys=True) for k in ('format','model','vocab','view')}
 
 def _weights(model, seal):
-    return to_safetensors({k:v.detach().cpu().contiguous() for k,v in model.state_dict().items()}, seal)
+    "The bytes of the weights: the same net gives the same bytes (safetensors puts its notes in an order of chance)"
+    b = to_safetensors({k:v.detach().cpu().contiguous() for k,v in model.state_dict().items()}, seal)
+    n = int.from_bytes(b[:8], 'little')
+    head = json.loads(b[8:8+n])
+    head['__metadata__'] = dict(sorted(head['__metadata__'].items()))
+    text = json.dumps(head, separators=(',',':'), ensure_ascii=False).encode()
+    return b[:8]+text.ljust(n)+b[8+n:] if len(text)<=n else b
 
 def _is_model(path):
     try: return str(read_json(Path(path)/'config.json')['format']).startswith('zoofast.model/')
