@@ -1,7 +1,7 @@
 """What does it cost to train one net by two processes instead of one, when both ways have the same cores?
 
-Claim: two ranks with one core each reach 0.9 or more of the images/s of one process with two threads (the sum of gradients and batch norms over ranks is what is lost;
-that torch's own threads do not scale either is what is won). Of GPUs this says nothing: there the ranks talk through NCCL while they compute.
+Measured on two cores: no gain there. Two ranks with one core each reach .53 of the images/s of one process with two threads when batch norms are
+taken over all ranks (the default, which makes N processes fit as one does), and .85 with batch norms of their own: the small sums of batch norms wait for each other through gloo. Of GPUs this says nothing: there the ranks talk through NCCL while they compute.
 
     python benchmarks/ranks.py --json outputs/benchmarks/ranks.json      # resnet18 at 64 px; four minutes on 2 cores, which should have nothing else to do
     python benchmarks/ranks.py --quick                                   # a minute, to see it work
