@@ -195,4 +195,5 @@ def _class_files(a):
     if a.csv: print(f'written: {len(write_class_csv(p, a.csv))} files in {a.csv}')
     if t is None: return
     write_csv(t.assign(time=t.time.astype(str)), a.counts)
-    print(t[t.n>0].sort_values('n', ascending=False, kind='stable').head(a.n).round(2).to_string(index=False), '', f'written: {a.counts}', sep='\n')
+    print(t[t.n>0].sort_values('n', ascending=False, kind='stable').head(a.n).round(dict(ml=2, per_ml=2, lo=2, hi=2)).to_string(index=False), '',
+          f'written: {a.counts}', sep='\n')
