@@ -59,6 +59,7 @@ class _Partial:
         try: self.path.mkdir(parents=True, exist_ok=True)
         except OSError as e: raise ZooError(f'{path} cannot be written ({e.strerror}).', 'Choose another folder.') from None
         self.rec,self.hist,self.rows,self.pos,self.bad = np.zeros(n, record(channels)),np.zeros((channels, 256), np.int64),0,0,{}
+        for o in self.path.glob('.*.tmp'): o.unlink()                 # a process that was killed was just writing it
         if not resume: (self.path/'journal.json').unlink(missing_ok=True)
         if (self.path/'journal.json').exists(): self._resume()
         self.pix,self.idx = [self._open(o) for o in ('pixels.u8', 'records')]
