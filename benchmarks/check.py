@@ -12,14 +12,16 @@ RUNS = dict(loading='--quick --threads 1', training='--quick --threads 1', infer
             quality='--quick --threads 1', sampler_gpu='--interpret', ndsb='--budget trial --no-estimate --threads 1')
 PLOTS = 'scale', 'quality', 'ndsb'
 
-# those about decisions: from drawn predictions, or from nets of an epoch; what they must write, and the keys or columns it must have
-SCIENCE = dict(soak=('--minutes .1 --images 150 --json out.json', {'out.json':['rounds', 'attempts', 'faults']}),
-               abundance=('PREDS --samples 2 --images 60 --checked 1 --shifts 0 1 --json out.json', {'out.json':['nets', 'runs', 'checks', 'promises', 'tables']}),
-               label_doubts=('PREDS --draws 1 --shares .1 --json out.json', {'out.json':['means', 'runs']}),
-               decision=('PREDS --cuts 1 --json out.json', {'out.json':['rows', 'summary']}),
+# the others, some from drawn predictions, some from nets of an epoch: what they must write, and the keys or columns it must have
+OTHERS = dict(index=('--quick --json out.json', {'out.json':['machine', 'versions', 'rows']}),
+              ranks=('--quick --json out.json', {'out.json':['machine', 'versions', 'rows']}),
+              soak=('--minutes .1 --images 150 --json out.json', {'out.json':['rounds', 'attempts', 'faults']}),
+              abundance=('PREDS --samples 2 --images 60 --checked 1 --shifts 0 1 --json out.json', {'out.json':['nets', 'runs', 'checks', 'promises', 'tables']}),
+              label_doubts=('PREDS --draws 1 --shares .1 --json out.json', {'out.json':['means', 'runs']}),
+              decision=('PREDS --cuts 1 --json out.json', {'out.json':['rows', 'summary']}),
               grouping=('--quick --json out.json', {'out.json':['means', 'runs']}),
               novelty=('--quick --save out', {'out/table.csv':['kind', 'auroc', 'kept', 'caught'], 'out/over.csv':['draws'], 'out/novelty.png':[]}),
-               hierarchy=('drawn.zoo --tree synth --plan PLAN --out study --save out', {'out/differences.csv':['score', 'level'], 'out/depth.csv':['rank', 'share'], 'out/costs.csv':['arm', 'seconds'], 'out/flow_BA.png':[]}))
+              hierarchy=('drawn.zoo --tree synth --plan PLAN --out study --save out', {'out/differences.csv':['score', 'level'], 'out/depth.csv':['rank', 'share'], 'out/costs.csv':['arm', 'seconds'], 'out/flow_BA.png':[]}))
 PLAN = """{name: check, split: test, score: macro_f1, seeds: 2, base: {arch: test_resnet, size: 32, epochs: 1, bs: 64, amp: null, keep: last, tta: none, tree: synth},
 arms: {flat: {}, BA: {branches: {kind: ba, width: 16}}}}"""
 
@@ -30,8 +32,8 @@ def drawn_preds(path, n=1200, c=6):
     y = np.minimum(r.geometric(.4, n)-1, c-1)
     Preds([f'{i}' for i in range(n)], [f'taxon{i}' for i in range(c)], 2*r.normal(size=(n,c))+3*np.eye(c)[y], y).save(path)
 
-def check_science(name, tmp):
-    (args,files),t,here = SCIENCE[name],time.perf_counter(),Path(tmp)/name
+def check_files(name, tmp):
+    (args,files),t,here = OTHERS[name],time.perf_counter(),Path(tmp)/name
     here.mkdir()
     if 'PREDS' in args: drawn_preds(here/'PREDS.parquet')
     if 'PLAN' in args: (here/'plan.yaml').write_text(PLAN)
@@ -55,6 +57,6 @@ def check(name, args, tmp):
     print(f'{name}: fine, {time.perf_counter()-t:.0f} s\n', flush=True)
 
 if __name__=='__main__':
-    names = sys.argv[1:] or [*RUNS, *SCIENCE]
+    names = sys.argv[1:] or [*RUNS, *OTHERS]
     with tempfile.TemporaryDirectory() as tmp:
-        for k in names: check_science(k, tmp) if k in SCIENCE else check(k, RUNS[k], tmp)
+        for k in names: check_files(k, tmp) if k in OTHERS else check(k, RUNS[k], tmp)

@@ -8,11 +8,9 @@ __all__ = []
 # %% ../nbs/40f_amounts.ipynb #44aebd8a
 from pathlib import Path
 from .core import ZooError, few, refuse_unknown
-from .shell import _arg, _command, _err
+from .shell import _arg, _command, _err, _new_files
 
 # %% ../nbs/40f_amounts.ipynb #70d0dc9e
-def _is_store(p): return (p/'pixels.u8').exists()
-
 def _bins_table(p):
     "Images of bins, with the water of each"
     from zoofast.data.ifcb import items_from_ifcb, read_bin
@@ -24,8 +22,8 @@ def _sample_table(path, split=None):
     "A row an image: `id`, `sample`, and whatever else is known of it"
     p = Path(path)
     if not p.exists(): raise ZooError(f'{p} does not exist.', 'Check the path.')
-    if _is_store(p):
-        from zoofast.data.store import Store
+    from zoofast.data.store import Store, is_store
+    if is_store(p):
         t = Store(p).table()
         return t if split is None else t[t.split==split]
     if split is not None: raise ZooError('--split is for a store.', 'Leave it out.')
@@ -71,6 +69,7 @@ def _all_there(p, t, skip=False):
 def _sizes(t, a):
     "{id: mm³}; None where sizes are not asked for"
     import pandas as pd
+    from zoofast.data.store import is_store
     from zoofast.science.abundance import ellipsoid_volume, sphere_volume
     if a.pixel is None: return _asked(t, a.size, 'size')
     if a.size: raise ZooError('--size is a volume already.', 'Leave --pixel out, or give --area or --axes.')
@@ -83,7 +82,7 @@ def _sizes(t, a):
         if len(a.axes)!=2: raise ZooError('--axes are two columns.', 'Say --axes object_major,object_minor')
         v = ellipsoid_volume(*map(number, a.axes), a.pixel)
     else:
-        if not _is_store(Path(a.samples)): raise ZooError('Nothing says how large the animals are.', 'Give --area or --axes, or a store as --samples.')
+        if not is_store(a.samples): raise ZooError('Nothing says how large the animals are.', 'Give --area or --axes, or a store as --samples.')
         v = _ink_sizes(t, a.samples, a.pixel)
     return dict(zip(t.id, v))
 
@@ -97,10 +96,6 @@ def _ink_sizes(t, store, pixel):
     return ellipsoid_volume(*np.maximum(m, 1.).T, pixel)
 
 # %% ../nbs/40f_amounts.ipynb #77ef7b77
-def _new_files(a, *files):
-    for o in filter(None, files):
-        if Path(o).exists() and not a.overwrite: raise ZooError(f'{o} exists already.', 'Choose another name or set overwrite=True.')
-
 def _show_amounts(t, what, n):
     "The most common classes of each sample"
     top = t.groupby('label', sort=False)[what].sum().sort_values(ascending=False, kind='stable').index[:n]
@@ -126,6 +121,7 @@ _AMOUNTS = (
     _arg('--on-bad', default='raise', choices=['raise','skip'], help='images without a prediction: stop (default), or do not count them'),
     _arg('--overwrite', action='store_true', help='replace CSV and PNG'))
 
+# %% ../nbs/40f_amounts.ipynb #43d53aba
 @_command('zoofast abundance valid.parquet cruise.parquet --samples cruise.zoo --out counts.csv\n'
           'zoofast abundance valid.parquet cruise.parquet --samples hauls.csv --volume m3 --factor part --out abundance.csv --plot abundance.png\n'
           'zoofast abundance valid.parquet new.parquet --samples export.zip --volume sample_tot_vol --factor acq_sub_part --out a.csv\n'

@@ -7,10 +7,9 @@ __all__ = []
 
 # %% ../nbs/40g_careful.ipynb #47c93e91
 from pathlib import Path
-from .amounts import _new_files
 from .core import ZooError
 from .naming import _precision, _same
-from .shell import _arg, _command, _err
+from .shell import _arg, _command, _err, _new_files
 
 # %% ../nbs/40g_careful.ipynb #c926f0d2
 def _read_rule(path):

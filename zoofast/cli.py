@@ -9,7 +9,7 @@ __all__ = ['main']
 import sys, warnings
 from pathlib import Path
 from .core import ZooError
-from .shell import _arg, _command, _err, _need_files, _plain, _show_preds, main
+from .shell import _arg, _command, _err, _need_files, _new_files, _plain, _show_preds, main
 _all_ = ['main']
 
 # %% ../nbs/41_cli.ipynb #83076175
@@ -182,7 +182,7 @@ import zoofast.exchange, zoofast.published, zoofast.amounts, zoofast.careful, zo
 def _report(a):
     "Write one HTML page about predictions: scores with intervals, every class, confusions, calibration"
     from zoofast.science.report import report
-    if Path(a.out).exists() and not a.overwrite: raise ZooError(f'{a.out} exists already.', 'Choose another name or set overwrite=True.')
+    _new_files(a, a.out)
     files = [('', o) if Path(o).exists() else o.rpartition('=')[::2] for o in a.preds]
     _need_files(*(f for _,f in files), *filter(None, [a.store]))
     models = {k or Path(f).stem:_with_truth(f, a.store) for k,f in files}

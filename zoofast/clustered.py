@@ -8,7 +8,7 @@ __all__ = []
 # %% ../nbs/40h_clustered.ipynb #1ed79a61
 from pathlib import Path
 from .core import ZooError
-from .shell import _arg, _command
+from .shell import _arg, _command, _new_files
 
 # %% ../nbs/40h_clustered.ipynb #29924efa
 def _print_status(job):
@@ -36,7 +36,7 @@ def _cluster(a):
     if not a.run and (a.set or a.cluster or a.tasks or a.save):
         raise ZooError('These options describe a new job, and there is no command for it.', 'Give one in quotes: "study plan.yaml plankton.zoo --out mine"')
     if a.run:
-        if a.save and Path(a.save).exists() and not a.overwrite: raise ZooError(f'{a.save} exists already.', 'Choose another name or set overwrite=True.')
+        _new_files(a, a.save)
         c = read_cluster(a.cluster, *a.set)
         write_job(a.job, a.run, c, tasks=a.tasks, overwrite=a.overwrite)
         if a.save: c.save(a.save)

@@ -6,7 +6,7 @@
 __all__ = ['Ensemble', 'as_ensemble', 'save_ensemble', 'load_ensemble', 'calibrated_preds', 'predict', 'keep_f1_rule']
 
 # %% ../nbs/23_ensemble.ipynb #9a7a04c5
-import errno, os, pandas as pd, sys, warnings
+import os, pandas as pd, sys, warnings
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -14,7 +14,7 @@ from pathlib import Path
 from fastai.torch_core import default_device
 from .core import ZooError, atomic_folder, inside, read_json, refuse_unknown, versions, write_json
 from .locks import held
-from .targets import check_free
+from .targets import check_free, disk_full
 from .preds import Preds, write_preds
 from .data.stream import as_stream
 from .calibrate import adjust, apply_temperature
@@ -172,7 +172,7 @@ def _write(parts, stream, out, overwrite):
     try:
         with held(out): write_preds(parts, len(stream), _check_out(out, overwrite))
     except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', None)): raise
+        if not disk_full(e): raise
         raise ZooError(f'The disk is full: {out} was not written.', 'Make room and predict again.') from None
     return out
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np, torch
 from torch import nn
 from .core import ZooError, atomic_write, need, versions, write_json
+from .targets import check_free
 from .preds import Preds
 from .data.batches import size_meta
 from .data.views import view_set
@@ -153,8 +154,7 @@ def _about(m, ins, data, outs, parity):
 def _target(path, overwrite):
     path = Path(path)
     if path.suffix!='.onnx': raise ZooError(f'{path} does not end in .onnx.', 'Give the name of the file to write.')
-    there = [o for o in (path, path.with_suffix('.json'), path.with_suffix('.py')) if o.exists()]
-    if there and not overwrite: raise ZooError(f'{there[0]} exists already.', 'Choose another name, or say overwrite=True.')
+    for o in ('.onnx','.json','.py'): check_free(path.with_suffix(o), overwrite)
     return path
 
 def export_onnx(

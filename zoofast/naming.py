@@ -9,7 +9,7 @@ __all__ = []
 import os
 from pathlib import Path
 from .core import ZooError
-from .shell import _arg, _command, _err
+from .shell import _arg, _command, _err, _new_files
 
 # %% ../nbs/40b_naming.ipynb #27201403
 def _precision(s):
@@ -44,8 +44,7 @@ def _rule(a):
     _arg('--save', metavar='JSON', help='keep the rule'), _arg('--overwrite', action='store_true', help='replace CSV and JSON'))
 def _name(a):
     "Name images as deep in a tree of classes as a promised precision allows"
-    for o in filter(None, (a.out, a.save)):
-        if Path(o).exists() and not a.overwrite: raise ZooError(f'{o} exists already.', 'Choose another name or set overwrite=True.')
+    _new_files(a, a.out, a.save)
     if a.save and Path(a.save).suffix.lower()!='.json': raise ZooError(f'{a.save} does not end in .json.', 'A rule is a JSON file.')
     from zoofast.outputs import write_csv
     from zoofast.preds import Preds

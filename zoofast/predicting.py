@@ -7,9 +7,8 @@ __all__ = []
 
 # %% ../nbs/40i_predicting.ipynb #a1445198
 import os
-from pathlib import Path
 from .core import ZooError
-from .shell import _arg, _command, _need_files, _plain, _show_preds
+from .shell import _arg, _command, _need_files, _new_files, _plain, _show_preds
 
 # %% ../nbs/40i_predicting.ipynb #7c1d2ef2
 def _weights(s, k):
@@ -121,8 +120,7 @@ def _collect(a):
     if not (a.out or a.counts): return _how_far(job)
     import zoofast.scale.collect
     from zoofast.outputs import write_csv
-    if a.counts and Path(a.counts).exists() and not a.overwrite:
-        raise ZooError(f'{a.counts} exists already.', 'Choose another name, or say overwrite=True.')
+    _new_files(a, a.counts)
     t = job.collect(a.out, overwrite=a.overwrite)
     if a.counts: write_csv(t, a.counts)
     print(*(f'written: {o}' for o in (a.out, a.counts) if o), sep='\n')

@@ -116,6 +116,11 @@ def _need_files(*paths):
     for o in paths:
         if not Path(o).exists(): raise ZooError(f'{o} does not exist.', 'Check the path.')
 
+def _new_files(a, *files):
+    "Refuse to replace what is there, before the work"
+    from zoofast.targets import check_free
+    for o in filter(None, files): check_free(o, a.overwrite)
+
 def _plain(v):
     if isinstance(v, dict): return ', '.join(f'{k} {_plain(o)}' for k,o in v.items())
     return ' '.join(map(_plain, v)) if isinstance(v, list) else f'{v:.4g}' if isinstance(v, float) else str(v)

@@ -6,7 +6,7 @@
 __all__ = ['Study', 'study']
 
 # %% ../nbs/25_study.ipynb #f8860406
-import gc, hashlib, shutil, sys, time, traceback, warnings
+import gc, shutil, sys, time, traceback, warnings
 import pandas as pd
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -24,9 +24,7 @@ _format = 'zoofast.study/1'
 
 def _mark(store):
     "What makes this store this store"
-    h = hashlib.blake2b('\n'.join(store.vocab).encode(), digest_size=8)
-    for o in (store.hash, store.label, store.split): h.update(o.tobytes())
-    return dict(name=store.path.name, images=len(store), mark=h.hexdigest())
+    return dict(name=store.path.name, images=len(store), mark=store.mark)
 
 class Study:
     "A study on disk"

@@ -6,10 +6,11 @@
 __all__ = ['download']
 
 # %% ../../nbs/data/08c_download.ipynb #3faa8915
-import http.client, shutil, time, urllib.error, urllib.parse, urllib.request
+import http.client, time, urllib.error, urllib.parse, urllib.request
 from pathlib import Path
 import zoofast
 from ..core import ZooError, progress, read_json, sha256_file, write_json
+from ..targets import check_room
 
 # %% ../../nbs/data/08c_download.ipynb #f7801d84
 class _Again(Exception): "What is worth another try"
@@ -58,8 +59,7 @@ def _checked(answer, url, path, size):
         raise ZooError(f'{url} gives a page, not a file.', 'Open it in a browser: it may want a click or an account. Save the file yourself.')
     if size and n and n!=size:
         raise ZooError(f'{url} has {n:,} bytes now, not {size:,}.', 'The publisher may have changed it: look at the page of the set.')
-    if n and n>(free := shutil.disk_usage(path.parent).free):
-        raise ZooError(f'{path.name} has {n/1e9:.1f} GB, and {free/1e9:.1f} GB are free.', 'Choose another disk.')
+    check_room(path, n or 0)
     return n
 
 def _try(url, path, size, timeout):

@@ -11,6 +11,7 @@ from datetime import date, time
 import pandas as pd
 from PIL import Image
 from ..core import ZooError, few
+from .images import MAX_PIXELS
 from .bundle import index_files, open_bundle
 from .tsv import PREDEFINED, PREFIXES, _types, is_number, read_tsv
 
@@ -125,15 +126,13 @@ def _two_samples(tables, project):
             if s and a: seen.setdefault(a, s)
 
 # %% ../../nbs/data/09b_ecocheck.ipynb #b6416e39
-_pixels = 64e6 # more are not decoded: see `read_image`
-
 def _image_fault(path):
     "'' for an image that EcoTaxa can read, otherwise why not"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             with Image.open(path, formats=('JPEG','PNG','GIF')) as im:
-                if im.width*im.height>_pixels: return f'is too large ({im.width}x{im.height} pixels)'
+                if im.width*im.height>MAX_PIXELS: return f'is too large ({im.width}x{im.height} pixels)'
                 im.load()
         return ''
     except FileNotFoundError: return 'is missing'

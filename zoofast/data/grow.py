@@ -6,16 +6,16 @@
 __all__ = ['JoinedStore', 'open_stores', 'copy_rows', 'merge_stores', 'append', 'divide']
 
 # %% ../../nbs/data/03d_grow.ipynb #c8aa4a83
-import ctypes, mmap, os, shutil, weakref, zoofast
+import ctypes, mmap, os, shutil, weakref
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.meta import delegates
-from ..core import ZooError, atomic_folder, few, progress as bar, write_json
+from ..core import ZooError, atomic_folder, few, progress as bar
 from ..locks import held
 from ..targets import check_free, check_room
 from .images import histogram
 from .items import as_text, class_order
-from .packing import FORMAT, _grey_stats, _is_packed, _root, _save_arrays, _save_tables, to_items, write_store
+from .packing import _is_packed, _save_index, to_items, write_store
 from .store import Store, _arrays, is_store
 from .workers import record
 
@@ -144,13 +144,7 @@ def _write_rows(store, rows, d, bad, show):
     rec['offset'],hist = _copy_pixels(store, rows, d/'pixels.u8', show)
     for k,o in dict(h='height', w='width', fill='fill', hash='hash').items(): rec[k] = getattr(store, o)[rows]
     items = store.items.iloc[rows].reset_index(drop=True)
-    vocab,root,(mean,std) = class_order(items.label),_root(items.path),_grey_stats(hist)
-    _save_arrays(d, rec, items, vocab), _save_tables(d, items, bad, root)
-    twins = pd.DataFrame(rec['hash'].copy().view('<u8').reshape(-1, 2)).duplicated()
-    meta = dict(kind='zoofast store', format=FORMAT, zoofast=zoofast.__version__, n=len(rec), channels=store.channels,
-                bytes=(d/'pixels.u8').stat().st_size, n_bad=len(bad), duplicates=int(twins.sum()), reader=store.meta.get('reader', ''), root=root,
-                vocab=vocab, mean=mean, std=std)
-    write_json(meta, d/'meta.json')
+    _save_index(d, rec, items, bad, hist, (d/'pixels.u8').stat().st_size, store.meta.get('reader', ''))
 
 def copy_rows(
     store, # a Store, or several: see `open_stores`

@@ -6,14 +6,14 @@
 __all__ = ['FORMAT', 'to_items', 'write_store']
 
 # %% ../../nbs/data/02c_packing.ipynb #e1e4c538
-import contextlib, errno, hashlib, json, os, time, warnings, zoofast
+import contextlib, hashlib, json, os, time, warnings, zoofast
 from functools import partial
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import num_cpus, patch
 from ..core import ZooError, _swap, atomic_write, progress, read_json, refuse_unknown, write_json
 from ..locks import held
-from ..targets import check_free, check_room
+from ..targets import check_free, check_room, disk_full
 from .images import image_size, read_image
 from .items import EXTS, SPLITS, as_items, as_text, check_names, class_order, items_from_folder, items_from_table
 from .workers import ordered, record
@@ -137,7 +137,7 @@ def _fill(part, items, read, channels, workers, chunk, show):
     if notes: warnings.warn(notes[0] if len(notes)==1 else f'{notes[0]} ({len(notes)-1} more images like this)', stacklevel=4)
 
 def _full(e, part):
-    if e.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', None)): raise e
+    if not disk_full(e): raise e
     raise ZooError(f'The disk is full: {part.path} holds {part.rows} of {part.n} images.',
                    'Make room and pack again: it goes on where it was.') from None
 
@@ -179,18 +179,19 @@ def _save_tables(path, items, bad, root=''):
 # %% ../../nbs/data/02c_packing.ipynb #949f2ba6
 FORMAT = 1
 
-def _finish(part, items, read, channels):
+def _save_index(path, rec, items, bad, hist, size, reader):
+    "Everything in a Store but its `size` bytes of pixels"
+    vocab,root,(mean,std) = class_order(items.label),_root(items.path),_grey_stats(hist)
+    _save_arrays(path, rec, items, vocab), _save_tables(path, items, bad, root)
+    twins = pd.DataFrame(rec['hash'].copy().view('<u8').reshape(-1, 2)).duplicated()
+    write_json(dict(kind='zoofast store', format=FORMAT, zoofast=zoofast.__version__, n=len(rec), channels=len(hist), bytes=size, n_bad=len(bad),
+                    duplicates=int(twins.sum()), reader=reader, root=root, vocab=vocab, mean=mean, std=std), path/'meta.json')
+
+def _finish(part, items, read):
     "Turn a complete partial folder into a store, in place"
     good = part.rec['h']>0
     rec,items,bad = part.rec[good],items[good].reset_index(drop=True),_bad_table(items, part.bad)
-    vocab,root = class_order(items.label),_root(items.path)
-    _save_arrays(part.path, rec, items, vocab)
-    _save_tables(part.path, items, bad, root)
-    mean,std = _grey_stats(part.hist)
-    twins = pd.DataFrame(rec['hash'].copy().view('<u8').reshape(-1, 2)).duplicated()
-    meta = dict(kind='zoofast store', format=FORMAT, zoofast=zoofast.__version__, n=len(rec), channels=channels, bytes=part.pos,
-                n_bad=len(bad), duplicates=int(twins.sum()), reader=_reader_name(read), root=root, vocab=vocab, mean=mean, std=std)
-    write_json(meta, part.path/'meta.json')
+    _save_index(part.path, rec, items, bad, part.hist, part.pos, _reader_name(read))
     for o in part.path.iterdir():
         with open(o, 'rb') as f: os.fsync(f.fileno())
 
@@ -246,7 +247,7 @@ def write_store(
             _check_disk(part, items, read)
             _fill(part, items, partial(read, channels=channels) if read is read_image else read, channels, workers, chunk, progress)
             _check_bad(part, items, on_bad, empty)
-            try: _finish(part, items, read, channels)
+            try: _finish(part, items, read)
             except OSError as e: _full(e, part)
         finally: part.close()
         check_free(out, overwrite, _is_packed, 'store')   # it may have come meanwhile

@@ -6,7 +6,7 @@
 __all__ = ['is_store', 'Store', 'pack', 'size_table', 'to_store']
 
 # %% ../../nbs/data/03_store.ipynb #4a6a6980
-import html, os, shutil, tempfile, time, weakref
+import hashlib, html, os, shutil, tempfile, time, weakref
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -53,14 +53,15 @@ def _map(path, n):
     return np.asarray(a)
 
 def _check_places(st, path):
-    "The kernels that draw batches look at no bounds, so a place outside of the pixels must not get through; a million rows at a time"
-    for i in range(0, len(st.offset), 1<<20):
-        o,h,w = (getattr(st, k)[i:i+(1<<20)].astype('i8', copy=False) for k in ('offset','height','width'))
-        lies = (o<0) | (h<1) | (w<1) | (h>1<<31) | (w>1<<31) | (o>st.meta['bytes']-h*w*st.channels)
+    "The kernels that draw batches look at no bounds, so a place outside of the pixels must not get through"
+    for i in range(0, len(st.offset), 1<<16):
+        o,h,w = (getattr(st, k)[i:i+(1<<16)] for k in ('offset','height','width'))
+        lies = (o<0) | (h<1) | (w<1) | (o+h.astype(float)*w*st.channels>st.meta['bytes'])      # a product of integers could wrap round
         if lies.any(): raise ZooError(f'{path}: image {i+lies.argmax()} lies outside of the pixels.', 'The store is damaged: pack it again.')
     if st.label.max(initial=-1)>=len(st.vocab):
         raise ZooError(f'{path}: image {st.label.argmax()} has a label without a class.', 'The store is damaged: pack it again.')
-    if not np.isin(st.split, range(len(SPLITS))).all(): raise ZooError(f'{path}: split.npy holds numbers of no split.', 'The store is damaged: pack it again.')
+    if not 0<=st.split.min(initial=0)<=st.split.max(initial=0)<len(SPLITS):
+        raise ZooError(f'{path}: split.npy holds numbers of no split.', 'The store is damaged: pack it again.')
 
 # %% ../../nbs/data/03_store.ipynb #e435451f
 def _stamp(path):
@@ -161,6 +162,13 @@ def ids(self:Store):
 def bad(self:Store):
     "The images that could not be read: id, path, reason, and row among the items given to `pack`"
     return self._late(pd.read_csv, 'bad.csv', dtype=dict(id=str, path=str, reason=str, row=int), keep_default_na=False)
+
+@patch(as_prop=True)
+def mark(self:Store)->str: # 16 hexadecimal digits
+    "What makes this store this store: classes, pixels, labels and parts, in their order"
+    h = hashlib.blake2b('\n'.join(self.vocab).encode(), digest_size=8)
+    for o in (self.hash, self.label, self.split): h.update(o.tobytes())
+    return h.hexdigest()
 
 @patch
 def table(self:Store):

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 import pandas as pd
 from ..core import ZooError, atomic_write, few
-from .items import as_text
+from .items import _columns, as_text
 
 # %% ../../nbs/data/09_tsv.ipynb #a220e6eb
 def _text(path):
@@ -37,14 +37,12 @@ def _cells(text, path):
         if row: yield line,row
 
 # %% ../../nbs/data/09_tsv.ipynb #4ff01ca7
-_widest = 10_000 # columns
-
 def _names(row, path):
     "Normal names of the columns; unnamed ones at the end do not count"
     names = [o.strip().lower() for o in row]
     while names and not names[-1]: names.pop()
     if not names: raise ZooError(f'{path} has no names of columns.', 'The first line names them.')
-    if len(names)>_widest: raise ZooError(f'{path} has {len(names):,} columns.', f'A table has at most {_widest:,}: is it something else?')
+    if len(names)>_columns: raise ZooError(f'{path} has {len(names):,} columns.', f'A table has at most {_columns:,}: is it something else?')
     if '' in names: raise ZooError(f'{path}: column {names.index("")+1} has no name.', 'Name it or delete it.')
     if twice := [o for o in dict.fromkeys(names) if names.count(o)>1]: raise ZooError(f"{path}: column '{twice[0]}' occurs twice.", 'Rename or delete one.')
     return names

@@ -6,13 +6,14 @@
 __all__ = []
 
 # %% ../../nbs/scale/01a_bulk.ipynb #a91cd5b8
-import errno, time, warnings
+import time, warnings
 from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache, partial
 import numpy as np, pandas as pd
 from fastcore.basics import num_cpus, patch
 from ..core import ZooError, progress as bar
+from ..targets import disk_full
 from ..data.items import class_order
 from ..data.sources import read_any
 from ..data.store import Store
@@ -34,7 +35,7 @@ class _FileChunk:
     def __init__(self, t, parcels, channels, notes):
         self.t,self.parcels,self.channels,self.notes = t,parcels,channels,notes
         self.ids,self.vocab = t.id.to_numpy(object),class_order(t.label)
-        self.label = pd.Categorical(t.label, categories=self.vocab).codes.astype(np.int64)
+        self.label = pd.Index(self.vocab).get_indexer(t.label).astype(np.int64)
     def __len__(self): return len(self.t)
     def batches(self, bs):
         lo = 0
@@ -86,7 +87,7 @@ def _save_part(job, k, p, device):
     if job.config['labelled'] and p.targs is None: p = replace(p, targs=np.full(len(p), -1))
     try: replace(p, meta=dict(p.meta, job=job.key, part=k, device=device)).save(job.part(k))
     except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', None)): raise
+        if not disk_full(e): raise
         raise ZooError(f'The disk is full: {job.part(k)} was not written.', 'Make room and start again: it goes on where it was.') from None
 
 # %% ../../nbs/scale/01a_bulk.ipynb #d03e1965

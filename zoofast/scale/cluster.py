@@ -9,11 +9,11 @@ __all__ = ['Cluster', 'read_cluster', 'write_job']
 import re, shlex, sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-import yaml
+from fastcore.basics import patch
 from fastcore.docments import docments
 from ..core import EXIT_CHECKPOINTED, ZooError, atomic_folder, atomic_write, plain, refuse_unknown, versions, write_json
 from ..plan import as_plan
-from ..train.spec import _fit_type, read_yaml
+from ..train.spec import _fit_type, _lines, read_yaml
 from ..train.recipes import get_recipe
 
 # %% ../../nbs/scale/02_cluster.ipynb #8d0bb5da
@@ -57,16 +57,15 @@ class Cluster(_Checked):
     setup:tuple = ()         # further lines for the shell, as in module load python
 
 # %% ../../nbs/scale/02_cluster.ipynb #e298bd09
-def _cluster_str(self):
+@patch
+def __str__(self:Cluster):
     "A wish a line, with its meaning"
-    dump = lambda v: yaml.safe_dump(plain(v), default_flow_style=True, width=10**6).replace('\n...', '').strip()
-    return ''.join(f"{f'{k}: {dump(v)}':28s} # {docments(Cluster)[k]}\n" for k,v in asdict(self).items())
-Cluster.__str__ = _cluster_str
+    return _lines(asdict(self), docments(Cluster), 28)
 
-def _save_cluster(self, path):
+@patch
+def save(self:Cluster, path):
     "Write as YAML, atomically"
     with atomic_write(path) as f: f.write(str(self))
-Cluster.save = _save_cluster
 
 def read_cluster(
     what=None, # a Cluster, a YAML file, a dict; None: one machine of SLURM for four hours

@@ -8,11 +8,11 @@ __all__ = []
 # %% ../../nbs/scale/01b_collect.ipynb #b95ad6b3
 import warnings
 from dataclasses import replace
-from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import ZooError, few, progress as bar
 from ..preds import Preds, write_preds
+from ..targets import check_free
 from .job import Job
 
 # %% ../../nbs/scale/01b_collect.ipynb #7879f12b
@@ -65,7 +65,7 @@ def collect(self:Job,
     progress:bool=None, # a bar; None: where one can be seen
 )->pd.DataFrame: # sample, label, n, expected; samples in the order of the list
     "Check the parts, count them, join them; memory is that of one part"
-    if out is not None and Path(out).exists() and not overwrite: raise ZooError(f'{out} exists already.', 'Choose another name, or say overwrite=True.')
+    if out is not None: check_free(out, overwrite)
     _check_done(self)
     seen = dict(counts=_Counts(self.vocab), devices=set())
     parts = _each(self, seen, progress)

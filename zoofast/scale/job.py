@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 import numpy as np, pandas as pd
+from fastcore.basics import patch
 from ..core import ZooError, atomic_folder, plain, read_json, refuse_unknown, sha256_file, versions, write_json
 from ..data.sources import listed
 from ..data.store import is_store
@@ -152,16 +153,21 @@ class Job:
         "(chunks,) the Store of each, '' for files"
         n,home,_ = zip(*self.config['homes'])
         return np.repeat(np.array(home, object), n)
-    def check_home(self, home):
-        "Refuse a Store that is not the one of the list"
-        if not is_store(home): raise ZooError(f'{home} is not there any more.', 'Put it back, or begin anew in another folder.')
-        if _state(home) not in [v for _,o,v in self.config['homes'] if o==home]:
-            raise ZooError(f'{home} was packed anew since the prediction began.', 'Begin anew in another folder.')
-    def rows(self, k):
-        "Chunk `k` of the list"
-        f,lock = self._list
-        with lock: return f.read_row_group(k).to_pandas()
     def __repr__(self): return f'Job({self.path.name}: {self.n:,} images in {self.chunks:,} chunks, {int(self.done.sum()):,} done)'
+
+# %% ../../nbs/scale/01_job.ipynb #2b6e14e2
+@patch
+def check_home(self:Job, home):
+    "Refuse a Store that is not the one of the list"
+    if not is_store(home): raise ZooError(f'{home} is not there any more.', 'Put it back, or begin anew in another folder.')
+    if _state(home) not in [v for _,o,v in self.config['homes'] if o==home]:
+        raise ZooError(f'{home} was packed anew since the prediction began.', 'Begin anew in another folder.')
+
+@patch
+def rows(self:Job, k):
+    "Chunk `k` of the list"
+    f,lock = self._list
+    with lock: return f.read_row_group(k).to_pandas()
 
 # %% ../../nbs/scale/01_job.ipynb #1832bf35
 _asked = 'format','model','vocab','view','prior','sha256'

@@ -55,7 +55,7 @@ def _speed(work, kind):
     return PUBLISHED[refuse_unknown(work.net, PUBLISHED, 'net')][kind]*(224/work.size)**2
 
 def _draw_us(size):
-    "Cost of a training image at another size, in proportion to the pixels beyond 64 px"
+    "Cost of a training image: that of the nearest size measured; above 224 px in proportion to the pixels"
     m = MEASURED['draw_us']
     return m[min(m, key=lambda o: abs(o-size))] if size<=224 else m[224]*(size/224)**2
 

@@ -10,6 +10,7 @@ import json, re, shutil, subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 import pandas as pd
+from fastcore.basics import patch
 from ..core import ZooError, few, read_json, write_json
 from .cluster import _submit, read_cluster
 
@@ -70,7 +71,8 @@ class ClusterJob:
 def _live(job): return job._states(job.ids[-1]) if job.ids else {}
 
 # %% ../../nbs/scale/02a_queue.ipynb #99a33341
-def _submit_job(self)->str: # the scheduler's number
+@patch
+def submit(self:ClusterJob)->str: # the scheduler's number
     "Hand the job to its scheduler; refused while it is still there"
     if live := _live(self):
         raise ZooError(f'{self.folder} is under way as {self.ids[-1]}: {few([f"task {k} {v[1]}" for k,v in live.items()])}.', 'Wait, or cancel it.')
@@ -79,15 +81,14 @@ def _submit_job(self)->str: # the scheduler's number
     old = read_json(f) if (f := self.folder/'submitted.json').exists() else []
     write_json([*old, dict(id=id, at=datetime.now(timezone.utc).isoformat(timespec='seconds'))], f)
     for o in (self.folder/'state').glob('*'):
-        if o.read_text().strip()!='0': o.unlink()
+        if not o.suffix and o.read_text().strip()!='0': o.unlink()
     return id
-ClusterJob.submit = _submit_job
 
-def _cancel(self):
+@patch
+def cancel(self:ClusterJob):
     "Take the job back, if it is still there"
     if not _live(self): raise ZooError(f'{self.folder} is not under way.', 'There is nothing to cancel.')
     _ask(self._stop, *(['--array'] if self.cluster.scheduler=='oar' else []), self.ids[-1])
-ClusterJob.cancel = _cancel
 
 # %% ../../nbs/scale/02a_queue.ipynb #0cb8b75c
 def _last_line(path):
@@ -95,13 +96,13 @@ def _last_line(path):
     try: return next((o.strip() for o in reversed(path.read_text(errors='replace').splitlines()[-50:]) if o.strip()), '')
     except OSError: return ''
 
-def _log(self, task):
+@patch
+def log(self:ClusterJob, task):
     "The newest log of a task, None before there is one"
     own = (lambda i: f'{i}_{task}.out' if self.tasks>1 else f'{i}.out') if self.cluster.scheduler=='slurm' else None
     if own: return next((p for i in reversed(self.ids) if (p := self.folder/'logs'/own(i)).exists()), None)
     f = self.folder/'state'/f'{task}.log'
     return self.folder/'logs'/f.read_text().strip() if f.exists() else None
-ClusterJob.log = _log
 
 def _task_row(self, i, live):
     f = self.folder/'state'/str(i)
@@ -113,8 +114,8 @@ def _task_row(self, i, live):
     return dict(task=i, **what, state=state, status=int(left) if left.isdecimal() else None, log=log and log.name,
                 says=live[i][2] if i in live else _last_line(log) if state in ('failed','killed') and log else '')
 
-def _status(self)->pd.DataFrame: # task, arm and seed of a study, state, exit status, log, says (a reason, or the last line of a log)
+@patch
+def status(self:ClusterJob)->pd.DataFrame: # task, arm and seed of a study, state, exit status, log, says (a reason, or the last line of a log)
     "A row a task"
     live = _live(self)
     return pd.DataFrame([_task_row(self, i, live) for i in range(1, self.tasks+1)]).astype(dict(status='Int64'))
-ClusterJob.status = _status

@@ -226,7 +226,7 @@ def with_checkpoint(
     where = Path(os.path.abspath(cb.folder))
     if out is not None and Path(os.path.abspath(out)) in (where, *where.parents):
         raise ZooError(f'Checkpoints cannot be in {out}, where the model goes.', 'Choose another folder.')
-    for o in (store.hash, store.label, store.split): h.update(o.tobytes())
+    h.update(store.mark.encode())
     if soft is not None: h.update('\n'.join(soft.ids).encode()+soft.logits.tobytes())
     cb.task = plain(dict(asdict(spec), images=f'{len(store):,} ({h.hexdigest()[:8]})'))
     return L(cbs)+cb

@@ -214,12 +214,16 @@ def with_(self:Spec,
     return replace(self, **kw)
 
 # %% ../../nbs/train/03_spec.ipynb #f841324d
+def _lines(d, units, width):
+    "YAML, a field a line, each with its unit"
+    def dump(v): return yaml.safe_dump(v, default_flow_style=True, width=10**6).replace('\n...', '').strip()
+    return ''.join(f"{f'{k}: {dump(v)}':{width}s} # {units.get(k, '')}\n" for k,v in d.items())
+
 @patch
 def __str__(self:Spec):
     "All fields, one a line, with their units"
     units = {k:v for c in (_Net,_Look,Spec) for k,v in docments(c).items() if v}
-    dump = lambda v: yaml.safe_dump(v, default_flow_style=True, width=10**6).replace('\n...', '').strip()
-    return ''.join(f"{f'{k}: {dump(v)}':32s} # {units.get(k, '')}\n" for k,v in asdict(self).items())
+    return _lines(asdict(self), units, 32)
 
 @patch(cls_method=True)
 def from_dict(cls:Spec,
