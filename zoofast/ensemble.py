@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from fastai.torch_core import default_device
-from .core import ZooError, atomic_folder, inside, read_json, refuse_unknown, versions, write_json
+from .core import ZooError, atomic_folder, atomic_write, inside, read_json, refuse_unknown, versions, write_json
 from .locks import held
 from .targets import check_free, disk_full
 from .preds import Preds, write_preds
 from .data.stream import as_stream
+from .card import with_decision
 from .calibrate import adjust, apply_temperature
 from .f1rule import F1Rule
 from .committee import RULES, as_weights, combine, unique_names
@@ -220,5 +221,9 @@ def keep_f1_rule(
         check_vocab(d['vocab'], rule.vocab, root)
         if not (rule.warranted or anyway): raise ZooError(f'{rule!r}.', 'Keep the most probable class, or pass anyway=True.')
     d.pop('f1_rule', None)
-    write_json(d if rule is None else d|dict(f1_rule=rule.as_dict()), root/('ensemble.json' if whole else 'config.json'))
+    d |= {} if rule is None else dict(f1_rule=rule.as_dict())
+    write_json(d, root/('ensemble.json' if whole else 'config.json'))
+    if (card := root/'README.md').is_file():
+        text = with_decision(card.read_text('utf-8'), d.get('f1_rule'))
+        with atomic_write(card) as f: f.write(text)
     return root

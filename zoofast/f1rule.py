@@ -10,6 +10,7 @@ import numpy as np, pandas as pd
 from dataclasses import dataclass, field, replace
 from fastcore.basics import patch
 from .calibrate import fit_temperature, halves, judged
+from .committee import undecided
 from .core import ZooError, plain, read_json, write_json
 from .preds import Preds, softmax
 
@@ -122,7 +123,7 @@ def fit_f1_rule(
     n:int=1000, # draws of the bootstrap
 )->F1Rule: # fitted on one half, its `table` reported on the other
     "The decisions that are best for macro-F1, as far as probabilities can be believed"
-    if valid.meta.get('f1_rule'): raise ZooError('These predictions were decided by such a rule already.', 'Predict without it: predict(..., f1=False).')
+    undecided(valid)
     a,b = halves(valid, seed)
     if not len(b): raise ZooError(f'{len(a)} labelled images are too few for two halves.', 'Give some hundred.')
     t = fit_temperature(a)

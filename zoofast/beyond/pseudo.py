@@ -13,7 +13,7 @@ from pathlib import Path
 from fastcore.meta import delegates
 from ..core import ZooError, few, fold_ids, plain, read_json, refuse_unknown, write_json
 from ..preds import Preds
-from ..committee import as_preds, combine
+from ..committee import as_preds, combine, undecided
 from ..learner import train
 from ..members import load_model
 from ..train.recipes import get_recipe
@@ -45,7 +45,9 @@ def pseudo_targets(
 )->Preds: # targets in its `probs`, columns in the order of the store's vocab; unreadable images are left out
     "Predictions as targets (S1)"
     refuse_unknown(how, ('soft','hard'), 'kind of target')
-    p = combine(preds, weights, 'probs') if isinstance(preds, (list,tuple,dict)) else as_preds(preds)
+    one = lambda o: undecided(as_preds(o))
+    several = {k:one(o) for k,o in preds.items()} if isinstance(preds, dict) else [one(o) for o in preds] if isinstance(preds, (list,tuple)) else None
+    p = one(preds) if several is None else combine(several, weights, 'probs')
     p = p[p.ok].align(vocab=store.vocab)
     twins = _pool_rows(store, p.ids.tolist(), evaluated)[1]
     if twins.any(): warnings.warn(f'{twins.sum()} images have the pixels of an evaluated one and are left out: {few(p.ids[twins])}.')

@@ -11,18 +11,13 @@ from dataclasses import dataclass, replace
 from fastcore.basics import patch
 from scipy.optimize import minimize
 from ..core import ZooError, few, fold_ids, refuse_unknown
+from ..committee import undecided
 from ..preds import Preds, log_softmax, softmax
 
 # %% ../../nbs/science/08_quantify.ipynb #63bb93ff
-def _undecided(preds):
-    "Predictions whose probabilities are those of a net"
-    if not preds.meta.get('f1_rule'): return preds
-    raise ZooError('These predictions were decided by a rule for macro-F1: their probabilities are no longer those of the net.',
-                   'Predict without it: f1=False, or --most-probable.')
-
 def _judged(preds):
     "Log-probabilities and labels of the rows that have both"
-    _undecided(preds)
+    undecided(preds)
     if preds.targs is None or not (ok := (preds.targs>=0) & preds.ok).any():
         raise ZooError(f'None of the {len(preds)} rows has both a label and a score.', 'Give labelled validation images: preds.with_targs({id: label}).')
     return log_softmax(preds.logits[ok].astype(float)),preds.targs[ok]
@@ -127,7 +122,7 @@ def fit_quantifier(
 # %% ../../nbs/science/08_quantify.ipynb #610f1fe0
 def _log_probs(q, preds):
     "Log-probabilities of a sample in the quantifier's order of classes; every image needs a prediction"
-    preds = _undecided(preds).align(q.vocab)
+    preds = undecided(preds).align(q.vocab)
     if not len(preds): raise ZooError('There are no images to estimate shares from.', 'Leave empty samples out.')
     if (n := (~preds.ok).sum()):
         raise ZooError(f"{n} images have no prediction, such as '{preds.ids[~preds.ok][0]}'.", 'Mend them, or count preds[preds.ok] and say what is missing.')
