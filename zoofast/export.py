@@ -126,28 +126,46 @@ def classify(path):
     z = net.run(['logits'], feed)[0].mean(0)
     return np.exp(z-z.max())/np.exp(z-z.max()).sum()
 
+def choose(p):
+    "Which class to name: the most probable one, or by the rule for macro-F1 that the model keeps"
+    if not (r := cfg['f1_rule']): return p.argmax()
+    p = p**(1/r['temperature'])
+    return (r['weight']*(p/p.sum()-r['limit'])).argmax()
+
 cfg = json.loads(Path(__file__).with_suffix('.json').read_text('utf-8'))
 onnx = Path(__file__).with_suffix('.onnx').read_bytes()
 assert hashlib.sha256(onnx).hexdigest()==cfg['sha256'], 'This .onnx is not the one that the .json describes.'
 net = onnxruntime.InferenceSession(onnx, providers=['CPUExecutionProvider'])
-for f in sys.argv[1:] if __name__=='__main__' else (): print(f, *max(zip(classify(f).round(6), cfg['vocab']))[::-1], sep='\\t')
+for f in sys.argv[1:] if __name__=='__main__' else ():
+    k = choose(p := classify(f))
+    print(f, cfg['vocab'][k], p[k].round(6), sep='\\t')
 '''
 
 # %% ../nbs/24b_export.ipynb #32fe908a
+def _plain_views(m):
+    views = view_set(m.tta)
+    return [] if any(v.pose or v.photo for v in views) else [[bool(v.mirror), int(v.turns)] for v in views]
+
 def _turns(m):
     "The views of a member as (mirror, quarter turns)"
-    views = view_set(m.tta)
-    if not any(v.pose or v.photo for v in views): return [[bool(v.mirror), int(v.turns)] for v in views]
+    if views := _plain_views(m): return views
     warnings.warn(f"Views like those of tta {m.tta!r} are not part of the export: it looks once.")
     return [[False, 0]]
+
+def _rule(m):
+    "The F1 rule of a member, its numbers in the order of the classes"
+    r = m.config.get('f1_rule')
+    if not r or not _plain_views(m): return None     # it was fitted on what all views say
+    at = [r['vocab'].index(o) for o in m.vocab]
+    return dict(temperature=r['temperature']) | {k:[r[k][i] for i in at] for k in ('weight','limit')}
 
 def _about(m, ins, data, outs, parity):
     "All there is to know about an ONNX file"
     levels = m.config['model'].get('branches', {}).get('levels', {})
     seen = {o:need(o).__version__ for o in ('onnx','onnxscript','onnxruntime')}
     return dict(format='zoofast.onnx/1', arch=m.arch, vocab=m.vocab, channels=m.channels, inputs=ins, meta=m.meta, views=_turns(m), outputs=outs,
-                levels={k:o['names'] for k,o in levels.items()}, temperature=m.temperature, tau=m.tau, opset=_opset, parity=parity,
-                sha256=hashlib.sha256(data).hexdigest(), weights=m.config['sha256'], versions=versions()|seen,
+                levels={k:o['names'] for k,o in levels.items()}, temperature=m.temperature, tau=m.tau, f1_rule=_rule(m), opset=_opset,
+                parity=parity, sha256=hashlib.sha256(data).hexdigest(), weights=m.config['sha256'], versions=versions()|seen,
                 created=datetime.now(timezone.utc).isoformat(timespec='seconds'))
 
 # %% ../nbs/24b_export.ipynb #17fe3e13
