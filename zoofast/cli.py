@@ -138,12 +138,12 @@ def _ensemble(a):
     _need_files(*a.models)
     from zoofast.ensemble import as_ensemble, calibrated_preds, save_ensemble
     from zoofast.weights import choose_weights, fit_weights
-    from zoofast.outputs import write_csv
+    from zoofast.outputs import safe_cells, write_csv
     ps = calibrated_preds(e := as_ensemble(a.models))
     w = choose_weights(ps, step=a.step, rule=a.rule) if a.method=='auto' else fit_weights(ps, method=a.method, step=a.step, rule=a.rule)
     save_ensemble(a.out, e, w, rule=a.rule, overwrite=a.overwrite)
     g = w if w.method=='grid' else fit_weights(ps, method='grid', step=a.step, rule=a.rule)
-    write_csv(g.near, Path(a.out)/'near_equal.csv')
+    write_csv(safe_cells(g.near), Path(a.out)/'near_equal.csv')
     print(w, '', w.spread.round(3).to_string(), '', sep='\n')
     print(f'{len(g.near)} of {len(g.table)} weightings of the grid do as well, within chance: {a.out}/near_equal.csv')
     if w.cv: print(f'cross-validated {w.metric}: {_plain(w.cv)}')

@@ -18,8 +18,8 @@ from .tta import predict_members
 from .committee import combine
 from .weights import choose_weights
 from .ensemble import save_ensemble
-from .outputs import write_submission
-from .science.look import safe_cells, show_class_page
+from .outputs import safe_cells, write_submission
+from .science.look import show_class_page
 from .science.plots import plot_confusion, plot_curves, plot_scores, score_table, show_errors, show_results
 
 # %% ../nbs/40_demo.ipynb #cb60d532

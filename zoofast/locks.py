@@ -37,7 +37,7 @@ def _lives(pid):
 def _clear(path):
     "Remove what processes of this machine that are no more left beside `path`"
     name = re.compile(re.escape(_mine(path))+r'\.(\d+)\.[0-9a-f]{8}\.(tmp|old)')
-    for o in os.listdir(path.parent):
+    for o in os.listdir(path.parent) if path.parent.is_dir() else ():
         if not (m := name.fullmatch(o)) or _lives(int(m[1])): continue
         o = path.parent/o
         if m[2]=='old' and not path.exists(): os.replace(o, path)

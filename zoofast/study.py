@@ -13,7 +13,8 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from .core import ZooError, atomic_folder, atomic_write, few, need, plain, read_json, refuse_unknown, versions, write_json
-from .locks import Taken, held
+from .locks import Taken, _clear, held
+from .outputs import safe_cells
 from .preds import Preds
 from .data.store import Store
 from .train.spec import Spec
@@ -69,6 +70,7 @@ def _open_study(plan, store, out):
         old = Study(out).store
         if old!=mark: raise ZooError(f"{out} is a study of the store {old['name']} with {old['images']} images, not of this one.", 'Choose another folder.')
     elif out.exists() and _strange(out): raise ZooError(f'{out} is not empty and no study.', 'Choose another folder.')
+    for o in ('study.json','study.csv'): _clear(out/o)
     plan = replace(plan, split=plan.split or ('test' if len(store.rows('test', labelled=True)) else 'valid'))
     if not len(store.rows(plan.split, labelled=True)):
         raise ZooError(f'The store keeps no labelled image for {plan.split}.', 'Split it: store.with_split().')
@@ -174,7 +176,7 @@ def _say(show, text):
     if show is not False: print(text, file=sys.stderr, flush=True)
 
 def _write_table(st):
-    with atomic_write(st.out/'study.csv', newline='') as f: st.table.to_csv(f, index=False)
+    with atomic_write(st.out/'study.csv', newline='') as f: safe_cells(st.table).to_csv(f, index=False)
 
 def study(
     plan, # see `as_plan`; or the folder of a study, to go on

@@ -15,6 +15,7 @@ from .data.store import Store
 from .train.spec import Spec, read_yaml
 from .plan import _arm, _scores, _short, _start
 from .study import _mark, _say
+from .outputs import safe_cells
 
 # %% ../nbs/25a_tune.ipynb #28dc5eb8
 def _check_range(k, v):
@@ -133,7 +134,7 @@ def tune(
         if gave_up: raise pruned
         return v
     def keep(st, trial):
-        with atomic_write(out/'tries.csv', newline='') as f: _table(st, space, score).to_csv(f, index=False)
+        with atomic_write(out/'tries.csv', newline='') as f: safe_cells(_table(st, space, score)).to_csv(f, index=False)
         v = trial.user_attrs.get('error', '') if trial.value is None else f'{trial.value:.4f}'
         _say(show, f'try {trial.number}: {trial.state.name.lower()} {v} {trial.params}')
     try: st.optimize(one, n_trials=trials, catch=(Exception,), callbacks=[keep])

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
+from ..locks import _clear
 from ..core import ZooError, atomic_folder, plain, read_json, refuse_unknown, sha256_file, versions, write_json
 from ..data.sources import listed
 from ..data.store import is_store
@@ -230,6 +231,7 @@ def make_job(
     if path.exists() and any(path.iterdir()): return _matches(path, how, chunk, listed(images) if relist else None)
     try:
         if path.exists(): path.rmdir()
+        _clear(path)
         with atomic_folder(path) as d:
             mark = _write_list(_cut(listed(images), chunk), d/'list.parquet')
             c = dict(format=_format, n=mark.n, chunk=chunk, chunks=mark.chunks, list=mark.h.hexdigest(),

@@ -14,9 +14,9 @@ from pathlib import Path
 from textwrap import wrap
 from ..core import ZooError, atomic_write, progress
 from ..plan import Plan
-from ..outputs import write_csv
+from ..outputs import safe_cells, write_csv
 from ..study import Study
-from .look import COLORS, INK, MUTED, Picture, safe_cells, styled
+from .look import COLORS, INK, MUTED, Picture, styled
 from .intervals import holm, score_draws, tally
 
 # %% ../../nbs/science/06_arms.ipynb #639c8b9e

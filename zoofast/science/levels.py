@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from fastcore.basics import patch
 from ..core import ZooError, refuse_unknown
 from ..data.taxonomy import Taxonomy
-from ..outputs import write_csv
-from .look import COLORS, Picture, safe_cells, styled
+from ..outputs import safe_cells, write_csv
+from .look import COLORS, Picture, styled
 from .intervals import _codes, _draws, _interval, holm
 from .pages import _Html, _body, _save_page, _table
 from .arms import _contrast

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['INK', 'MUTED', 'COLORS', 'HEAT', 'Picture', 'styled', 'plot_sizes', 'cut', 'plot_classes', 'thumb', 'page',
-           'show_class_page', 'class_table', 'safe_cells', 'Analysis', 'analyse']
+           'show_class_page', 'class_table', 'Analysis', 'analyse']
 
 # %% ../../nbs/science/00_look.ipynb #29cc68de
 import functools
@@ -22,6 +22,7 @@ from ..core import ZooError, atomic_folder, atomic_write, refuse_unknown
 from ..data.items import class_counts, imbalance
 from ..data.splits import duplicates, leaks
 from ..data.store import Store, size_table
+from ..outputs import safe_cells
 
 # %% ../../nbs/science/00_look.ipynb #834037d4
 INK,MUTED,_faint = '#22313f','#7b8794','#e4e7eb'
@@ -204,14 +205,6 @@ def class_table(
     by = by[[o for o in ('train','valid','test','unsplit') if o in by]]
     by = by.assign(share=(by.sum(axis=1)/max(len(t),1)).round(4), images=by.sum(axis=1))
     return by.sort_values('images', ascending=False, kind='stable')
-
-# %% ../../nbs/science/00_look.ipynb #cfb74895
-def safe_cells(
-    df:pd.DataFrame,
-)->pd.DataFrame: # for people and spreadsheets, not for exchange
-    "Put `'` before text that a spreadsheet would take for a formula"
-    f = lambda o: "'"+o if isinstance(o, str) and o[:1] in ('=','+','-','@','\t','\r','\0') else o
-    return df.apply(lambda c: c.map(f)).rename(index=f)
 
 # %% ../../nbs/science/00_look.ipynb #77e49890
 @dataclass
