@@ -9,7 +9,9 @@ __all__ = ['Checkpoint', 'with_checkpoint']
 import json, os, signal, sys, threading, time, warnings
 from contextlib import contextmanager, ExitStack
 from dataclasses import asdict
+from functools import wraps
 from hashlib import sha256
+from inspect import Parameter, signature
 from pathlib import Path
 import numpy as np
 from fastai.callback.core import CancelFitException, Callback
@@ -18,6 +20,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from ..core import EXIT_CHECKPOINTED, ZooError, plain
 from ..locks import held
+from .loop import ZooLearner
 from .ranks import any_rank, rank
 from .state import _checkpoints, _get_cbs, _get_net, _get_rngs, _kept, _newest, _set_cbs, _set_net, _set_rngs, _torch_opt, _write_state
 
@@ -210,6 +213,21 @@ def _end(self:Checkpoint, whole):
 
 @patch
 def after_fit(self:Checkpoint): self._end(True)
+
+# %% ../../nbs/train/02i_checkpoint.ipynb #9cc00232
+def _checkpointed(fit):
+    "A fit that also takes `checkpoint=`"
+    @wraps(fit)
+    def f(self, *args, checkpoint=None, **kwargs):
+        if checkpoint is not None: kwargs['cbs'] = L(kwargs.get('cbs'))+(checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint))
+        return fit(self, *args, **kwargs)
+    *ps,last = (s := signature(fit)).parameters.values()
+    word = Parameter('checkpoint', Parameter.KEYWORD_ONLY, default=None)
+    f.__signature__ = s.replace(parameters=[*ps, word, last] if last.kind==Parameter.VAR_KEYWORD else [*ps, last, word])
+    return f
+
+for o in ('fit','fit_one_cycle','fit_flat_cos','fit_sgdr','fine_tune','fit_cosine','fit_step','fit_plateau'):
+    if 'checkpoint' not in signature(getattr(ZooLearner, o)).parameters: setattr(ZooLearner, o, _checkpointed(getattr(ZooLearner, o)))
 
 # %% ../../nbs/train/02i_checkpoint.ipynb #cb2dbed7
 def with_checkpoint(
