@@ -8,6 +8,8 @@ __all__ = ['pretrain']
 # %% ../../nbs/beyond/03_pretrain.ipynb #ea6610b2
 import json
 import numpy as np, pandas as pd, torch
+from dataclasses import asdict
+from hashlib import sha256
 from fastai.callback.core import Callback
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.losses import MSELossFlat
@@ -20,9 +22,11 @@ from ..data.dls import StoreBlock, _rows_of
 from ..data.store import Store
 from ..learner import _watch
 from ..members import as_device
+from ..targets import check_free
 from ..models.autoencoder import autoencoder, greedy_parts, trunks
 from ..models.bodies import make_body
 from ..train.callbacks import History, StopOnNaN
+from ..train.checkpoint import Checkpoint
 from ..train.loop import ZooLearner
 from ..train.optim import ZooOptim
 from ..train.recipes import get_recipe
@@ -72,15 +76,15 @@ def _jobs(body, greedy):
         for a,b in greedy_parts(net) if greedy else [([], net)]: yield take,before+a,b
 
 # %% ../../nbs/beyond/03_pretrain.ipynb #76f8745e
-def _learn_part(ae, dls, take, before, epochs, lr, noise, show):
+def _learn_part(ae, dls, take, before, epochs, lr, noise, show, checkpoint=None):
     "Train one auto-encoder; a row for each epoch"
     cbs = [_Itself(take, before, noise), History(), StopOnNaN()]
     learn = ZooLearner(dls, ae, loss_func=MSELossFlat(), opt_func=ZooOptim, lr=lr, wd=0., metrics=[], cbs=cbs)
     _watch(learn, show)
-    learn.fit_one_cycle(epochs)
+    learn.fit_one_cycle(epochs, checkpoint=checkpoint)
     return learn.history.df[['epoch','train_loss','valid_loss']]
 
-def _learn_body(body, dls, tied, greedy, epochs, lr, noise, show):
+def _learn_body(body, dls, tied, greedy, epochs, lr, noise, show, saved=lambda i: None):
     "Train all parts of a body; their losses by epoch"
     res,dev,one = [],next(body.parameters()).device,[o[:1].as_subclass(torch.Tensor) for o in dls.valid.one_batch()]
     for i,(take,still,net) in enumerate(_jobs(body, greedy)):
@@ -88,7 +92,7 @@ def _learn_body(body, dls, tied, greedy, epochs, lr, noise, show):
         before = lambda *xs: _through(still, *xs)
         with torch.no_grad(): shape = before(*(o.to(dev) for o in one[take])).shape
         ae = autoencoder(net, shape if isinstance(net, list) else shape[1:], tied).to(dev)
-        res.append(_learn_part(ae, dls, take, before, epochs, lr, noise, show).assign(part=i))
+        res.append(_learn_part(ae, dls, take, before, epochs, lr, noise, show, saved(i)).assign(part=i))
     return pd.concat(res, ignore_index=True)
 
 # %% ../../nbs/beyond/03_pretrain.ipynb #5fd315f3
@@ -105,8 +109,7 @@ def _free(out, overwrite):
     "Refuse another format, and to write over something"
     out = Path(out)
     if out.suffix!='.safetensors': raise ZooError(f'{out} must end in .safetensors.', 'That is a format that holds tensors only.')
-    if out.exists() and not overwrite: raise ZooError(f'{out} exists already.', 'Choose another name, or say overwrite=True.')
-    return out
+    return check_free(out, overwrite)
 
 def _fresh_body(spec):
     "The body that `train` begins with"
@@ -115,6 +118,17 @@ def _fresh_body(spec):
     if want and want!=got[:len(want)]:
         raise ZooError(f'{spec.arch} is made for inputs of {want} px, the recipe draws {got}.', 'Set size and inputs of the Spec as the net wants them.')
     return body
+
+# %% ../../nbs/beyond/03_pretrain.ipynb #f5eb95af
+def _saved(folder, show, **task):
+    "The Checkpoint of each part"
+    def of(i):
+        if folder is not None: return done.append(Checkpoint(Path(folder)/f'part{i}', task=task, show=show is not False)) or done[-1]
+    done = []
+    def clear():
+        for o in done: o.clear()
+        if done and not any(Path(folder).iterdir()): Path(folder).rmdir()
+    return of,clear
 
 # %% ../../nbs/beyond/03_pretrain.ipynb #52c1f505
 def pretrain(
@@ -128,6 +142,7 @@ def pretrain(
     lr:float=1e-3, # peak of one-cycle AdamW
     noise:float=0., # share of the pixels that is wiped out before the net draws the image (Vincent et al. 2008)
     device=None, # None: the GPU if there is one
+    checkpoint=None, # folder for checkpoints: the same call goes on where the last was stopped; deleted once `out` is written
     show:bool=None, # bars; None: where somebody looks, lines on stderr elsewhere; False: silent
     overwrite:bool=False, # replace `out`
 )->Path: # `out`
@@ -142,7 +157,9 @@ def pretrain(
     rows,valid = _which(store, rows)
     body = _fresh_body(spec).to(as_device(device))
     dls = _image_dls(spec, store, rows, valid, as_device(device), getattr(body, 'n_inputs', 1))
-    curve = _learn_body(body, dls, tied, greedy, epochs, lr, noise, show)
     how = dict(tied=tied, greedy=greedy, epochs=epochs, lr=lr, noise=noise, images=len(rows))
+    saved,clear = _saved(checkpoint, show, store=store.mark, rows=sha256(rows.tobytes()+valid.tobytes()).hexdigest()[:16], **asdict(spec)|how)
+    curve = _learn_body(body, dls, tied, greedy, epochs, lr, noise, show, saved)
     _save_body(body, out, dict(spec=spec, how=how, losses=curve.round(6).to_dict('records')))
+    clear()
     return out
