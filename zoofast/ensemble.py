@@ -85,14 +85,12 @@ def save_ensemble(
     "Write an ensemble as a folder that holds its members"
     e = as_ensemble(members)
     e = replace(e, weights=e.weights if weights is None else weights, rule=rule or getattr(weights,'rule',e.rule), tta=tta or e.tta)
-    if Path(path).exists() and not (overwrite and _is_ensemble(path)):
-        raise ZooError(f'{path} exists already.', 'Choose another folder, or pass overwrite=True to replace an ensemble.')
     d = dict(format=_format, members={k:k for k in e.members}, weights=dict(zip(e.members, as_weights(e.weights, list(e.members)).tolist())),
              rule=e.rule, tta=e.tta, vocab=e.vocab, versions=versions(), created=datetime.now(timezone.utc).isoformat(timespec='seconds'))
     if e.f1 and weights is rule is tta is None: d['f1_rule'] = e.f1.as_dict()
     if isinstance(w := weights,Weights):
         d['fit'] = dict(method=w.method, metric=w.metric, score=w.score, cv=w.cv, spread=w.spread.reset_index().to_dict('records'))
-    with held(path), atomic_folder(path, overwrite) as t:
+    with held(path), atomic_folder(check_free(path, overwrite, _is_ensemble, 'ensemble'), overwrite=True) as t:
         for k,m in e.members.items(): m.save(t/k)
         write_json(d, t/'ensemble.json')
     return Path(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from ..core import ZooError, atomic_folder, atomic_write, few, progress, refuse_unknown
 from ..preds import Preds
+from ..targets import check_free
 from .bundle import bundle_table
 from .ecocheck import STATUSES, _col, _faults, check_ecotaxa
 from .items import COLS, _paths_inside, check_items
@@ -236,8 +237,7 @@ def write_ecotaxa(
     overwrite:bool=False, # replace what is at `path`
 )->Path:
     "Predictions as EcoTaxa imports them, status predicted"
-    path,items = Path(path),check_items(items)
-    if path.exists() and not overwrite: raise ZooError(f'{path} exists already.', 'Choose another name, or say overwrite=True.')
+    path,items = check_free(path, overwrite),check_items(items)
     t,mask = _columns(items),np.ones(len(items), bool)
     if preds is not None: t,mask = _annotate(t, items, preds, taxa, model, replace, scores)
     if path.suffix.lower()=='.tsv': return _write_update(t[mask], path)
