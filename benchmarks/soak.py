@@ -12,7 +12,7 @@ TOKEN = f'zoofast-soak-{os.getpid()}'
 os.environ.update(OMP_NUM_THREADS='1', ZOOFAST_PROGRESS='0', ZOOFAST_SOAK=TOKEN)
 import numpy as np, torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load
 from zoofast.core import sha256_file
 from zoofast.data.camera import read_synth
 from zoofast.data.items import items_from_folder
@@ -35,7 +35,7 @@ def make(what, w, out):
 
 def digest(what, out):
     "What the work came to, as a number"
-    if what=='train': return hashlib.sha256(b''.join(k.encode()+v.numpy().tobytes() for k,v in sorted(load_file(out/'model/model.safetensors').items()))).hexdigest()
+    if what=='train': return hashlib.sha256(b''.join(k.encode()+v.numpy().tobytes() for k,v in sorted(load((out/'model/model.safetensors').read_bytes()).items()))).hexdigest()
     if what=='predict': return sha256_file(out/'p.csv')
     return hashlib.sha256(b''.join(f.name.encode()+f.read_bytes() for f in sorted((out/'a.zoo').iterdir()))).hexdigest()
 

@@ -1229,6 +1229,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'zoofast.members._net': ('members.html#_net', 'zoofast/members.py'),
                                  'zoofast.members._number': ('members.html#_number', 'zoofast/members.py'),
                                  'zoofast.members._odd_setting': ('members.html#_odd_setting', 'zoofast/members.py'),
+                                 'zoofast.members._read_weights': ('members.html#_read_weights', 'zoofast/members.py'),
                                  'zoofast.members._seal': ('members.html#_seal', 'zoofast/members.py'),
                                  'zoofast.members._tensors': ('members.html#_tensors', 'zoofast/members.py'),
                                  'zoofast.members._weights': ('members.html#_weights', 'zoofast/members.py'),

@@ -9,12 +9,11 @@ __all__ = ['DECISION', 'member_config', 'as_device', 'Member', 'read_config', 'l
 import json, warnings
 from datetime import datetime,timezone
 from pathlib import Path
-import pandas as pd, torch
+import numpy as np, pandas as pd, torch
 from fastai.torch_core import default_device
 from fastcore.basics import patch
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
-
 from .core import ZooError, atomic_folder, atomic_write, few, plain, read_json, refuse_unknown, sha256_file, versions, write_json
 from .locks import held
 from .targets import check_free
@@ -169,6 +168,16 @@ def read_config(
 def _made_with(c, name): return o.get(name) if isinstance(o := c.get('versions'), dict) else None
 
 # %% ../nbs/19_members.ipynb #80c45e09
+_kinds = dict(F64=torch.float64, F32=torch.float32, F16=torch.float16, BF16=torch.bfloat16, I64=torch.int64, I32=torch.int32, U8=torch.uint8, BOOL=torch.bool)
+
+def _read_weights(f):
+    "Notes and tensors of a file that safetensors found in order; views of the mapped file, for safetensors keeps 64 bytes for each tensor it gives to torch"
+    with safe_open(f, framework='np') as o: notes = o.metadata() or {}
+    a = np.memmap(f, np.uint8, 'c')
+    n = 8+int.from_bytes(a[:8].tobytes(), 'little')
+    def one(dtype, shape, data_offsets): return torch.from_numpy(a[n+data_offsets[0]:n+data_offsets[1]]).view(_kinds[dtype]).reshape(shape)
+    return notes,{k:one(**o) for k,o in json.loads(a[8:n].tobytes()).items() if k!='__metadata__'}
+
 def _tensors(path, cfg):
     f = Path(path)/'model.safetensors'
     if not f.is_file(): raise ZooError(f'{f} is missing.', 'Copy the whole folder again.')
@@ -176,7 +185,7 @@ def _tensors(path, cfg):
     try:
         was,same = now(),sha256_file(f)==cfg['sha256']
         if same:
-            with safe_open(f, framework='pt') as o: meta,sd = o.metadata() or {},{k:o.get_tensor(k) for k in o.keys()}
+            meta,sd = _read_weights(f)
             same = now()==was   # not replaced meanwhile
     except Exception as e: raise ZooError(f'{f} is no file of weights: {e}.', 'Copy the whole folder again.') from None
     if not same: raise ZooError(f'{f} is not the file that was saved: its sha256 differs from the one in config.json.', 'Copy the whole folder again.')
