@@ -17,8 +17,11 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
     def error(self, message):
-        bad = [o for o in message.split(':', 1)[-1].split() if o.startswith('-')] if 'unrecognized' in message else []
+        words = message.split(':', 1)[-1].split() if 'unrecognized' in message else []
+        bad,loose = ([o for o in words if o.startswith('-')==dash] for dash in (True,False))
         what,near = (f'unknown option {bad[0]}',self._near(bad[0].split('=')[0])) if bad else (message,'')
+        if not bad and loose and '=' in loose[0] and '--set' in self._option_string_actions:
+            what,near = f'{loose[0]} belongs to no option',f'Write --set {loose[0]}. '
         raise ZooError(f'{self.prog}: {what}.', f'{near}See: {self.prog} --help')
     def _near(self, option):
         if '--set' in self._option_string_actions:
