@@ -4,7 +4,7 @@
     python tools/house.py             check this checkout; last line: N passed, N failed
     python tools/house.py --selftest  show that each rule can fail: a small house is built, then spoiled once for each rule
 """
-import ast, configparser, difflib, json, re, subprocess, sys, tempfile, tokenize, tomllib
+import ast, builtins, configparser, difflib, json, re, subprocess, symtable, sys, tempfile, tokenize, tomllib
 from io import StringIO
 from pathlib import Path
 
@@ -163,6 +163,20 @@ def used(root):
                 bad += [f'{name(root, f)} cell {c.i}: imports {n} and does not use it' for n in names if n not in seen|{'*'} and '.' not in n]
     return bad
 
+def defined(root):
+    "exported code uses no name that only the rest of its notebook gives: it would pass its tests there, and fail in the module"
+    bad = []
+    for f,mod,cells in exporting(root):
+        trees = [c.tree() for c in cells if c.exported]
+        if any(isinstance(o, ast.ImportFrom) and o.names[0].name=='*' for t in trees for o in ast.walk(t)): continue
+        top = symtable.symtable('\n'.join(map(ast.unparse, trees)), mod, 'exec')
+        def scopes(t): return [t, *(o for c in t.get_children() for o in scopes(c))]
+        every = [(t, s) for t in scopes(top) for s in t.get_symbols()]
+        given = {s.get_name() for t,s in every if (t is top or s.is_declared_global()) and (s.is_assigned() or s.is_imported())} | {*dir(builtins), '__file__', '__class__'}
+        asked = dict.fromkeys(s.get_name() for t,s in every if s.is_referenced() and (t is top or s.is_global() and not s.is_local()))
+        bad += [f'{name(root, f)}: nothing exported gives {o}' for o in asked if o not in given]
+    return bad
+
 def declared(root):
     "every package that exported code imports is in settings.ini, as a requirement or in an extra"
     ini = configparser.ConfigParser(delimiters=['='], interpolation=None)
@@ -183,7 +197,7 @@ def no_torch(root):
     r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     return [] if r.stdout.strip()=='False' else [r.stderr.strip().splitlines()[-1] if r.returncode else f'torch was imported by one of {", ".join(there)}']
 
-rules = [valid, known_directives, mirrored, layered, short, light, no_machine_paths, used, declared, no_torch]
+rules = [valid, known_directives, mirrored, layered, short, light, no_machine_paths, used, defined, declared, no_torch]
 
 def check(root, only=rules, show=print):
     failed = 0
@@ -231,6 +245,8 @@ spoilers = {   # rule -> ways to break it, each a function of the root
             lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), *[code('#| export\n'+'x = 1\n'*40)]*8),
             lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code('#| export\nx = "'+'y'*160+'"'))],
     used: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code(f'#| export\n{o}')) for o in ('import json', 'from json import dumps as d', 'def f():\n    import json')],
+    defined: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core'), code(f'#| export\n{o}'), code('#| hide\nimport json')) for o in
+              ('json.dumps(1)', 'def f():\n    return json.dumps(1)', 'def f(a:json): pass', 'class A:\n    def g(self): return [json for _ in self]')],
     light: [lambda r: write_nb(r, '00_core.ipynb', code('#| default_exp core\n#'+'x'*120_000)), lambda r: write_nb(r, 'index.ipynb', code('#'+'x'*700_000)),
             lambda r: (r/'model.safetensors').write_text('')],
     no_machine_paths: [lambda r, o=o: (r/'README.md').write_text(f'see {o} there') for o in ('/ho'+'me/ann/x', '/ro'+'ot/x', '/wo'+'rk/x', '/tm'+'p/tmpq3/x', '"/Us'+'ers/ann"')],
