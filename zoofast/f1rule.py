@@ -67,7 +67,7 @@ def probs(self:F1Rule,
     preds:Preds, # made as those of the fit
 )->np.ndarray: # (n,c) float64, in the order of the rule's classes
     "Honest probabilities, as the rule weighs them"
-    return softmax(preds.align(self.vocab).logits.astype(float)/self.temperature)
+    return softmax(undecided(preds).align(self.vocab).logits.astype(float)/self.temperature)
 
 @patch
 def __call__(self:F1Rule,
