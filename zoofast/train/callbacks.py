@@ -203,12 +203,15 @@ class WandbLog(Callback):
         config:dict=None, # what to store with the run, such as `asdict(spec)`
         mode:str='offline', # 'online' sends; 'disabled' does nothing
         dir:str=None, # where offline runs are kept; None: ./wandb
-    ): self.kw,self.run_,self.wandb = dict(project=project, config=config, mode=mode, dir=dir),None,need('wandb')
+    ): self.kw,self.run_,self.id,self.wandb = dict(project=project, config=config, mode=mode, dir=dir),None,None,need('wandb')
     def before_train(self):
         if self.run_ or hasattr(self.learn, 'lr_finder'): return
-        self.own,self.run_ = self.wandb.run is None,self.wandb.run or self.wandb.init(**self.kw)
+        again = dict(id=self.id, resume='allow') if self.id else {}
+        self.own,self.run_ = self.wandb.run is None,self.wandb.run or self.wandb.init(**self.kw, **again)
+        if self.own: self.id = self.run_.id
     def after_epoch(self):
-        if self.run_ and (row := _epoch_row(self.learn)): self.run_.log({k:v for k,v in row.items() if k!='time'})
+        if self.run_ and (row := _epoch_row(self.learn)):
+            self.run_.log({k:v for k,v in row.items() if k!='time'}, **dict(step=row['epoch']) if self.own else {})
     def after_fit(self):
         if self.run_ and self.own: self.run_.finish()
-        self.run_ = None
+        self.run_ = self.id = None

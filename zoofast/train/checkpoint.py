@@ -20,6 +20,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from ..core import EXIT_CHECKPOINTED, ZooError, plain
 from ..locks import held
+from .callbacks import WandbLog
 from .loop import ZooLearner
 from .ranks import any_rank, rank
 from .state import _checkpoints, _get_cbs, _get_net, _get_rngs, _kept, _newest, _set_cbs, _set_net, _set_rngs, _torch_opt, _write_state
@@ -60,7 +61,7 @@ def facts(self:Checkpoint)->dict:
     classes = f"{len(vocab)} ({sha256(json.dumps(vocab).encode()).hexdigest()[:8]})"
     return plain(dict(task=self.task, net=net, classes=classes, epochs=self.n_epoch, batches=len(self.dls.train), bs=getattr(self.dls.train, 'bs', None),
                       optimizer=type(_torch_opt(o)).__name__, schedule=self._rates(),
-                      callbacks=sorted(_get_cbs(o for o in self.learn.cbs if o is not self))))
+                      callbacks=sorted(_get_cbs(o for o in self.learn.cbs if o is not self and not isinstance(o, WandbLog)))))
 
 @patch
 def _rates(self:Checkpoint):

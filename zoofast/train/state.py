@@ -19,7 +19,7 @@ from fastcore.foundation import L
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from ..core import ZooError, atomic_write, sha256_file, versions
-from .callbacks import EMA, History, _Watcher, KeepBest
+from .callbacks import EMA, History, _Watcher, KeepBest, WandbLog
 from .losses import FollowDraw
 from .schedules import EarlyStop, Plateau, _Patient
 from .speed import Autocast, align_state
@@ -97,7 +97,8 @@ def _newest(folder):
 _kept = {Recorder:'lrs iters losses values smooth_loss.val smooth_loss.count', ParamScheduler:'hps', GradientAccumulation:'count',
     TrackerCallback:'best', EarlyStoppingCallback:'wait', ReduceLROnPlateau:'wait',
     History:'rows', EMA:'avg live n', _Watcher:'best best_epoch', KeepBest:'state', _Patient:'waited',
-    Plateau:'peak rates', EarlyStop:'why', FollowDraw:'seen', Autocast:'chosen why key choices'}
+    Plateau:'peak rates', EarlyStop:'why', FollowDraw:'seen', Autocast:'chosen why key choices',
+    WandbLog:'id'}
 
 def _get_cbs(cbs):
     "{callback: {attribute: value}}"
