@@ -51,7 +51,8 @@ def write_bin(
     pixels = b''.join(np.ascontiguousarray(a, np.uint8).tobytes() for a in images if a is not None)
     head = f"softwareVersion: zoofast\nrunTime: {seconds}\ninhibitTime: {busy*max(n-1, 0)}\nADCFileFormat: {', '.join(cols)}\n"
     old = '"Imaging FlowCytobot, drawn"\n"Temp Humidity BinarizeThresh PMT1hv(ssc) PMT2hv(chl) BlobSizeThresh"\n" 11.5"," 32.2"," 30"," .675"," .6"," 10"\n'
-    with atomic_write(Path(out)/f'{name}.adc', newline='') as f: t.to_csv(f, index=False, header=False, lineterminator='\n' if style=='new' else ',\n')
+    lines = t.to_csv(index=False, header=False, lineterminator='\n')
+    with atomic_write(Path(out)/f'{name}.adc', newline='') as f: f.write(lines if style=='new' else lines.replace('\n', ',\n'))
     with atomic_write(Path(out)/f'{name}.roi', 'wb') as f: f.write(pixels if style=='new' else b'\0'+pixels+b'\0')
     with atomic_write(Path(out)/f'{name}.hdr', newline='') as f: f.write(head if style=='new' else old)
     return Path(out)/name

@@ -220,7 +220,7 @@ def _checkpointed(fit):
     "A fit that also takes `checkpoint=`"
     @wraps(fit)
     def f(self, *args, checkpoint=None, **kwargs):
-        if checkpoint is not None: kwargs['cbs'] = L(kwargs.get('cbs'))+(checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint))
+        if checkpoint is not None: kwargs['cbs'] = L(kwargs.get('cbs'))+(Checkpoint(checkpoint) if isinstance(checkpoint, (str,os.PathLike)) else checkpoint)
         return fit(self, *args, **kwargs)
     *ps,last = (s := signature(fit)).parameters.values()
     word = Parameter('checkpoint', Parameter.KEYWORD_ONLY, default=None)
