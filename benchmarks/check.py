@@ -1,4 +1,4 @@
-"""Do the benchmarks still run, and is their JSON in order?  Tiny sizes, one thread, some ten minutes; the numbers mean nothing.
+"""Do the benchmarks still run, and is their JSON in order?  Tiny sizes, one thread; the numbers mean nothing.
 
     python benchmarks/check.py              # all
     python benchmarks/check.py loading      # some

@@ -110,14 +110,18 @@ def amended(self:Member, **decision)->Member:
 # %% ../nbs/19_members.ipynb #904e6f18
 def _seal(cfg): return {k:json.dumps(cfg[k], sort_keys=True) for k in ('format','model','vocab','view')}
 
+def _head(b):
+    "What the bytes of a safetensors file hold, and where the tensors begin"
+    n = 8+int.from_bytes(bytes(b[:8]), 'little')
+    return json.loads(bytes(b[8:n])),n
+
 def _weights(model, seal):
     "The bytes of the weights: the same net gives the same bytes (safetensors puts its notes in an order of chance)"
     b = to_safetensors({k:v.detach().cpu().contiguous() for k,v in model.state_dict().items()}, seal)
-    n = int.from_bytes(b[:8], 'little')
-    head = json.loads(b[8:8+n])
+    head,n = _head(b)
     head['__metadata__'] = dict(sorted(head['__metadata__'].items()))
     text = json.dumps(head, separators=(',',':'), ensure_ascii=False).encode()
-    return b[:8]+text.ljust(n)+b[8+n:] if len(text)<=n else b
+    return b[:8]+text.ljust(n-8)+b[n:] if len(text)<=n-8 else b
 
 def _is_model(path):
     try: return str(read_json(Path(path)/'config.json')['format']).startswith('zoofast.model/')
@@ -168,15 +172,16 @@ def read_config(
 def _made_with(c, name): return o.get(name) if isinstance(o := c.get('versions'), dict) else None
 
 # %% ../nbs/19_members.ipynb #80c45e09
-_kinds = dict(F64=torch.float64, F32=torch.float32, F16=torch.float16, BF16=torch.bfloat16, I64=torch.int64, I32=torch.int32, U8=torch.uint8, BOOL=torch.bool)
+_kinds = dict(F64=torch.float64, F32=torch.float32, F16=torch.float16, BF16=torch.bfloat16, F8_E4M3=torch.float8_e4m3fn, F8_E5M2=torch.float8_e5m2,
+              I64=torch.int64, I32=torch.int32, I16=torch.int16, I8=torch.int8, U8=torch.uint8, BOOL=torch.bool)
 
 def _read_weights(f):
     "Notes and tensors of a file that safetensors found in order; views of the mapped file, for safetensors keeps 64 bytes for each tensor it gives to torch"
     with safe_open(f, framework='np') as o: notes = o.metadata() or {}
     a = np.memmap(f, np.uint8, 'c')
-    n = 8+int.from_bytes(a[:8].tobytes(), 'little')
+    head,n = _head(a)
     def one(dtype, shape, data_offsets): return torch.from_numpy(a[n+data_offsets[0]:n+data_offsets[1]]).view(_kinds[dtype]).reshape(shape)
-    return notes,{k:one(**o) for k,o in json.loads(a[8:n].tobytes()).items() if k!='__metadata__'}
+    return notes,{k:one(**o) for k,o in head.items() if k!='__metadata__'}
 
 def _tensors(path, cfg):
     f = Path(path)/'model.safetensors'

@@ -120,15 +120,13 @@ def _fresh_body(spec):
     return body
 
 # %% ../../nbs/beyond/03_pretrain.ipynb #f5eb95af
-def _saved(folder, show, **task):
-    "The Checkpoint of each part"
-    def of(i):
-        if folder is not None: return done.append(Checkpoint(Path(folder)/f'part{i}', task=task, show=show is not False)) or done[-1]
-    done = []
-    def clear():
-        for o in done: o.clear()
-        if done and not any(Path(folder).iterdir()): Path(folder).rmdir()
-    return of,clear
+def _part_saver(folder, show, task):
+    "i -> the Checkpoint of part i"
+    return lambda i: Checkpoint(Path(folder)/f'part{i}', task=task, show=show is not False)
+
+def _clear_parts(folder):
+    for o in Path(folder).glob('part*'): Checkpoint(o).clear()
+    if not any(Path(folder).iterdir()): Path(folder).rmdir()
 
 # %% ../../nbs/beyond/03_pretrain.ipynb #52c1f505
 def pretrain(
@@ -158,8 +156,10 @@ def pretrain(
     body = _fresh_body(spec).to(as_device(device))
     dls = _image_dls(spec, store, rows, valid, as_device(device), getattr(body, 'n_inputs', 1))
     how = dict(tied=tied, greedy=greedy, epochs=epochs, lr=lr, noise=noise, images=len(rows))
-    saved,clear = _saved(checkpoint, show, store=store.mark, rows=sha256(rows.tobytes()+valid.tobytes()).hexdigest()[:16], **asdict(spec)|how)
+    saved = lambda i: None
+    if checkpoint is not None:
+        saved = _part_saver(checkpoint, show, dict(store=store.mark, rows=sha256(rows.tobytes()+valid.tobytes()).hexdigest()[:16], **asdict(spec)|how))
     curve = _learn_body(body, dls, tied, greedy, epochs, lr, noise, show, saved)
     _save_body(body, out, dict(spec=spec, how=how, losses=curve.round(6).to_dict('records')))
-    clear()
+    if checkpoint is not None: _clear_parts(checkpoint)
     return out

@@ -46,8 +46,9 @@ def pseudo_targets(
     "Predictions as targets (S1)"
     refuse_unknown(how, ('soft','hard'), 'kind of target')
     one = lambda o: undecided(as_preds(o))
-    several = {k:one(o) for k,o in preds.items()} if isinstance(preds, dict) else [one(o) for o in preds] if isinstance(preds, (list,tuple)) else None
-    p = one(preds) if several is None else combine(several, weights, 'probs')
+    if isinstance(preds, dict): p = combine({k:one(o) for k,o in preds.items()}, weights, 'probs')
+    elif isinstance(preds, (list,tuple)): p = combine([one(o) for o in preds], weights, 'probs')
+    else: p = one(preds)
     p = p[p.ok].align(vocab=store.vocab)
     twins = _pool_rows(store, p.ids.tolist(), evaluated)[1]
     if twins.any(): warnings.warn(f'{twins.sum()} images have the pixels of an evaluated one and are left out: {few(p.ids[twins])}.')

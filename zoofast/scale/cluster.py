@@ -12,7 +12,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from fastcore.docments import docments
 from ..core import EXIT_CHECKPOINTED, ZooError, atomic_folder, atomic_write, plain, refuse_unknown, versions, write_json
-from ..locks import _clear
+from ..locks import held
 from ..plan import as_plan
 from ..train.spec import _fit_type, _lines, read_yaml
 from ..train.recipes import get_recipe
@@ -240,8 +240,7 @@ def write_job(
         raise ZooError(f'{args[0]} does not use {c.nodes} machines in one task.', 'Set nodes=1; the tasks of an array spread over machines.')
     name = name or Path(folder).name
     if not re.fullmatch(r'[\w.+-]+', name): raise ZooError(f'name={name!r} is no name of a job.', 'Use letters, digits, - and _.')
-    _clear(Path(folder))
-    with atomic_folder(folder, overwrite) as tmp:
+    with held(folder), atomic_folder(folder, overwrite) as tmp:
         (tmp/'logs').mkdir(), (tmp/'state').mkdir()
         texts = {'job.sh':_job_sh(c, name, n, _home(workdir or Path.cwd())), 'node.sh':_node_sh(c, _line(mine), together)}
         for k,v in (texts | {'env.sh':_env_sh(c), 'follow.sh':_follow}).items(): (tmp/k).write_text(v, encoding='utf-8')

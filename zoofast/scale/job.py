@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from ..locks import _clear
 from ..core import ZooError, atomic_folder, plain, read_json, refuse_unknown, sha256_file, versions, write_json
+from ..locks import _clear
 from ..data.sources import listed
 from ..data.store import is_store
 
@@ -211,6 +211,7 @@ def _matches(path, how, chunk, frames):
     if diff: raise _refused(path, diff)
     return job
 
+# %% ../../nbs/scale/01_job.ipynb #6fdf2d71
 def make_job(
     images, # folder of images, archives, bins, Stores; one of these; a manifest; Items: see `listed`
     models, # one or several model folders, an ensemble's folder, or an `Ensemble`
